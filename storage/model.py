@@ -242,7 +242,7 @@ class CameraSegment:
     width: int
     height: int
     frames: int
-    bytes: int
+    size_bytes: int
     sha256: bytes
     salvaged: bool = False
 
@@ -257,7 +257,7 @@ class ScreenSegment:
     t0_us: int
     t1_us: int
     pictures: int
-    bytes: int
+    size_bytes: int
     sha256: bytes
 
 

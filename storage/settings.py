@@ -77,9 +77,7 @@ def _build(kind: type[T], raw: dict[str, Any], *, where: str, prefix: str) -> T:
     for key in raw:
         if key not in known:
             raise ConfigurationError("unknown_setting", _unknown(prefix + key, key, known, where, prefix))
-    values = {
-        name: _value(hints[name], raw[name], where=where, key=prefix + name) for name in known if name in raw
-    }
+    values = {name: _value(hints[name], raw[name], where=where, key=prefix + name) for name in known if name in raw}
     return kind(**values)
 
 

@@ -145,9 +145,7 @@ account_role = Table(
 session = Table(
     "session",
     metadata,
-    Column(
-        "token_hash", LargeBinary(32), primary_key=True
-    ),  # SHA-256 of the cookie; the cookie itself is nowhere
+    Column("token_hash", LargeBinary(32), primary_key=True),  # SHA-256 of the cookie; the cookie itself is nowhere
     _ref("account_id", "account"),
     _text("csrf"),
     _us("created_us"),
@@ -205,9 +203,7 @@ device = Table(
     _text("username"),
     Column("password_box", LargeBinary, nullable=True),  # AES-256-GCM, the device id is associated data
     Column("credential_version", Integer, nullable=False, default=1),
-    Column(
-        "auth_failures", Integer, nullable=False, default=0
-    ),  # two stop all retries until the version changes
+    Column("auth_failures", Integer, nullable=False, default=0),  # two stop all retries until the version changes
     _text("serial"),
     _text("manufacturer"),
     _text("model"),
@@ -393,9 +389,7 @@ screen_segment = Table(
     Column("bytes", BigInteger, nullable=False),
     Column("sha256", LargeBinary(32), nullable=False),
     Column("location", String(64), nullable=False),
-    Column(
-        "picture_index", LargeBinary, nullable=False
-    ),  # packed: int64 big-endian times (us), one a picture
+    Column("picture_index", LargeBinary, nullable=False),  # packed: int64 big-endian times (us), one a picture
     _us("received_us"),
     Index("ix_screen_segment_monitor_id_t0_us", "monitor_id", "t0_us"),
     Index("ix_screen_segment_t0_us", "t0_us"),
