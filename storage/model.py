@@ -267,8 +267,9 @@ def case_key(number: str) -> str:
     Raises:
         InvalidInput: nothing is left (`case_number_empty`) or it is longer than 64 (`case_number_long`).
     """
-    folded = unicodedata.normalize("NFKC", number).upper()
-    key = "".join(char for char in folded if not _is_ornament(char))
+    key = _fold(number)
+    while (again := _fold(key)) != key:  # removing a space can leave a pair that composes
+        key = again
     if not key:
         raise InvalidInput("case_number_empty", "a case number needs at least one letter or digit")
     if len(key) > 64:
@@ -277,6 +278,11 @@ def case_key(number: str) -> str:
 
 
 _BRACKETS_AND_DASHES = frozenset("()[]{}<>〔〕【】《》〈〉「」『』-‐‑‒–—―−_﹣－~")
+
+
+def _fold(text: str) -> str:
+    folded = unicodedata.normalize("NFKC", text).upper()
+    return "".join(char for char in folded if not _is_ornament(char))
 
 
 def _is_ornament(char: str) -> bool:
