@@ -1,0 +1,1 @@
+"""The virtual counter PC: a desktop that works through approval forms."""

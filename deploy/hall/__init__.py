@@ -1,0 +1,1 @@
+"""One command that runs a hall: folders, settings, processes."""
