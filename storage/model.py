@@ -197,6 +197,8 @@ class AlarmKind(StrEnum):
     AGENT_SPOOL_DROPPED = "agent_spool_dropped"
     SEGMENT_CONFLICT = "segment_conflict"  # the same segment id with another hash
     SEQUENCE_HOLE = "sequence_hole"
+    SEQUENCE_CONFLICT = "sequence_conflict"  # the same source sequence with another event
+    UNKNOWN_WINDOW = "unknown_window"  # events name a window that this hall does not have
     OBJECT_STORE_AWAY = "object_store_away"
     CHAIN_BROKEN = "chain_broken"
     ORPHAN_OBJECT = "orphan_object"

@@ -472,7 +472,7 @@ case = Table(
     _id(),
     _ref("source_id", "event_source"),
     _text("number"),  # as the source wrote it first
-    Column("key", String(64), nullable=False),
+    Column("key", String(64).with_variant(String(64, collation="C"), "postgresql"), nullable=False),  # in byte order
     _text("item_code"),
     _us("first_us"),
     _us("last_us"),
