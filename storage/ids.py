@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from uuid import UUID
+from uuid import UUID, uuid5
 
 from storage.clock import Clock
 
@@ -25,3 +25,8 @@ def parse_id(text: str) -> UUID:
         ValueError: `text` is no UUID.
     """
     return UUID(text)
+
+
+def hall_chain(hall_id: UUID, kind: str) -> UUID:
+    """The stream id of a hall's one chain of a `StreamKind` (`map`, `binding`, `hold`, `view`): always the same."""
+    return uuid5(hall_id, kind)

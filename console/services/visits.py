@@ -10,14 +10,13 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date, datetime, time, timedelta
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
+from console.services.days import Period, day_of, day_span
 from storage.clock import US
 from storage.model import EventKind, Span, TimePrecision, VisitMethod
-
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 OPENING = frozenset({EventKind.CALLED, EventKind.ACCEPTED})
 """Kinds that open a visit, go on with it, or end the one before."""
@@ -53,15 +52,6 @@ class WindowEvent:
 
 
 @dataclass(frozen=True, slots=True)
-class Period:
-    """A service period of the hall. ISO weekday (Monday is 1), minutes after the hall's midnight."""
-
-    weekday: int
-    from_minute: int
-    to_minute: int
-
-
-@dataclass(frozen=True, slots=True)
 class VisitRules:
     """The settings that visits are derived by. `clock_error_us`: how far a source's clock may be off."""
 
@@ -83,16 +73,6 @@ class Visit:
     opened_by: VisitMethod
     closed_by: VisitMethod
     ambiguous: bool
-
-
-def day_of(timezone: ZoneInfo, at_us: int) -> date:
-    """The hall's calendar day of a moment."""
-    return _local(timezone, at_us).date()
-
-
-def day_span(timezone: ZoneInfo, day: date) -> Span:
-    """The hall's day, midnight to midnight: 23 or 25 hours where clocks change."""
-    return Span(_wall_us(timezone, day, 0), _wall_us(timezone, day + timedelta(days=1), 0))
 
 
 def closing_us(rules: VisitRules, day: date) -> int | None:
@@ -136,7 +116,7 @@ def derive(events: Iterable[WindowEvent], rules: VisitRules, now_us: int) -> lis
     """
     days: dict[date, list[WindowEvent]] = {}
     for event in events:
-        days.setdefault(day_of(rules.timezone, event.event_us), []).append(event)
+        days.setdefault(day_of(event.event_us, rules.timezone), []).append(event)
     visits: list[Visit] = []
     for day in sorted(days):
         visits.extend(_Day(day, days[day], rules, now_us).visits())
@@ -164,7 +144,7 @@ class _Day:
         self._rules = rules
         self._now_us = now_us
         self._closing_us = closing_us(rules, day)
-        self._midnight_us = day_span(rules.timezone, day).t1_us
+        self._midnight_us = day_span(day, rules.timezone).t1_us
         self._open: _Open | None = None
         self._seated = ""
         self._visits: list[Visit] = []
@@ -261,12 +241,7 @@ class _Day:
         )
 
 
-def _local(timezone: ZoneInfo, at_us: int) -> datetime:
-    return (EPOCH + timedelta(microseconds=at_us)).astimezone(timezone)
-
-
 def _wall_us(timezone: ZoneInfo, day: date, minute: int) -> int:
     """The moment when the hall's wall clock shows `minute` of `day`; the first of two, and past a gap's end."""
-    shown = datetime.combine(day, time(), tzinfo=UTC) + timedelta(minutes=minute)
-    offset = shown.replace(tzinfo=timezone).utcoffset() or timedelta()
-    return (shown - offset - EPOCH) // timedelta(microseconds=1)
+    shown = datetime.combine(day, time(), tzinfo=timezone) + timedelta(minutes=minute)
+    return round(shown.timestamp()) * US

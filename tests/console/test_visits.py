@@ -12,14 +12,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from console.services.days import Period, day_of, day_span
 from console.services.visits import (
     OPENING,
-    Period,
     VisitRules,
     WindowEvent,
     closing_us,
-    day_of,
-    day_span,
     derive,
     join_tickets,
 )
@@ -226,10 +224,10 @@ def test_days_and_closing_follow_the_hall_whatever_the_process_zone(
         closing = closing_us(rules, spring.date())
         assert closing == round(datetime(2026, 3, 29, 2, 0, tzinfo=UTC).timestamp() * US)
         assert [visit.t1_us for visit in visits] == [opened + 30 * MINUTE]
-        spring_day, autumn_day = (day_span(BERLIN, day) for day in (spring.date(), date(2026, 10, 25)))
+        spring_day, autumn_day = (day_span(day, BERLIN) for day in (spring.date(), date(2026, 10, 25)))
         assert (spring_day.t1_us - spring_day.t0_us) // (3600 * US) == 23
         assert (autumn_day.t1_us - autumn_day.t0_us) // (3600 * US) == 25
-        assert day_of(SHANGHAI, at("20T00:00:00")).isoformat() == "2026-11-20"
+        assert day_of(at("20T00:00:00"), SHANGHAI).isoformat() == "2026-11-20"
     finally:
         monkeypatch.undo()
         time.tzset()
@@ -257,7 +255,7 @@ def feeds(draw: st.DrawFn) -> list[WindowEvent]:
 
 def served_at(events: list[WindowEvent], at_us: int) -> UUID | None:
     """Brute force: whose turn is it at `at_us`, by looking back from that moment alone."""
-    today = [item for item in events if day_of(SHANGHAI, item.event_us) == day_of(SHANGHAI, at_us)]
+    today = [item for item in events if day_of(item.event_us, SHANGHAI) == day_of(at_us, SHANGHAI)]
     cases = join_tickets(today)
     past = sorted((item for item in today if item.event_us <= at_us), key=lambda item: item.sort_key)
     openers = [item for item in past if item.kind in OPENING]
@@ -269,7 +267,7 @@ def served_at(events: list[WindowEvent], at_us: int) -> UUID | None:
     ended = any(
         item.kind is EventKind.EVALUATED and (item.case_id or cases.get(item.id)) in (None, case_id) for item in after
     )
-    closing = closing_us(RULES, day_of(SHANGHAI, at_us))
+    closing = closing_us(RULES, day_of(at_us, SHANGHAI))
     closed = closing is not None and last.event_us < closing <= at_us
     return None if ended or closed or at_us >= last.event_us + RULES.timeout_us else case_id
 
