@@ -56,7 +56,7 @@ class DesktopWindow:
             return subprocess.Popen(
                 ["ffplay", *options.split(), *source.split()],
                 stdin=subprocess.PIPE,
-                env={**os.environ, "DISPLAY": self._display, "SDL_RENDER_DRIVER": "software"},
+                env={**os.environ, "DISPLAY": self._display, "SDL_VIDEODRIVER": "x11", "SDL_RENDER_DRIVER": "software"},
             )
         except FileNotFoundError as error:
             raise Unavailable("no_ffplay", "ffplay is missing: install the Debian package ffmpeg") from error
