@@ -56,6 +56,15 @@ class GapReason(StrEnum):
     UNKNOWN = "unknown"  # none of the above has evidence
 
 
+class DerivedState(StrEnum):
+    """States that coverage queries add to what was written, so that every instant is in exactly one span."""
+
+    RECORDED = "recorded"  # camera: a committed segment holds it
+    PENDING = "pending"  # not committed or reported yet: a running run's open segment, an agent's next report
+    REMOVED = "removed"  # it was recorded and retention removed it (期满清除)
+    FUTURE = "future"  # later than now
+
+
 class RunEnd(StrEnum):
     """Why an unbroken run of segments ended: a gap reason, or a clean stop."""
 

@@ -26,6 +26,7 @@ from sqlalchemy import (
     TypeDecorator,
     UniqueConstraint,
     Uuid,
+    text,
 )
 from sqlalchemy.types import TypeEngine
 
@@ -434,6 +435,18 @@ garbage = Table(  # objects whose row is gone; removed by retention alone, oldes
     _us("marked_us"),
 )
 
+removed = Table(  # what retention took away: one row per unbroken stretch, so that coverage can say so for ever
+    "removed",
+    metadata,
+    _id(),
+    Column("stream_id", Id, nullable=False),  # a camera stream or a monitor
+    _us("t0_us"),
+    _us("t1_us"),
+    _code("rule"),  # age | quota
+    _us("removed_us"),
+    Index("ix_removed_stream_id_t0_us", "stream_id", "t0_us"),
+)
+
 # --- evidence log ---------------------------------------------------------------------------------------------------
 leaf = Table(
     "leaf",
@@ -535,4 +548,12 @@ alarm = Table(
     Column("count", Integer, nullable=False, default=1),
     _text("detail"),  # JSON object
     Index("ix_alarm_closed_us", "closed_us"),
+    Index(  # one open alarm for a fault, whoever finds it first
+        "uq_alarm_open",
+        "kind",
+        "subject",
+        unique=True,
+        sqlite_where=text("closed_us IS NULL"),
+        postgresql_where=text("closed_us IS NULL"),
+    ),
 )
