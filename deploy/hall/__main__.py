@@ -104,7 +104,7 @@ def run(folder: HallFolder, ports: Ports, *, demo: bool, clock: Clock, say: Call
 
     def child(program_name: str) -> Child:
         make = gateway_program if program_name == "gateway" else console_program
-        part = Child(make(folder, ports), folder.logs, clock, say)
+        part = Child(make(folder, ports), folder.root, clock, say)
         children.append(part)
         return part
 

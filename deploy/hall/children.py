@@ -39,11 +39,13 @@ class Child:
     """One program, kept running from `start` to `stop`.
 
     A crash is reported and followed by a restart after 1, 2, 4 … 30 s; a run of a minute resets the wait.
+    `data` is the hall's data folder: its process id is in run/NAME.pid, what it says in logs/NAME.log.
     """
 
-    def __init__(self, program: Program, log_folder: Path, clock: Clock, say: Callable[[str], None]) -> None:
+    def __init__(self, program: Program, data: Path, clock: Clock, say: Callable[[str], None]) -> None:
         self.program = program
-        self._log_path = log_folder / f"{program.name}.log"
+        self._log_path = data / "logs" / f"{program.name}.log"
+        self._pid_path = data / "run" / f"{program.name}.pid"
         self._clock = clock
         self._say = say
         self._stopping = threading.Event()
@@ -118,10 +120,12 @@ class Child:
                     env={**os.environ, **self.program.environment},
                     start_new_session=True,  # Ctrl-C reaches the children only through us, in our order
                 )
+            self._pid_path.write_text(f"{self._process.pid}\n", encoding="ascii")
             if self._stopping.is_set():
                 self._signal(signal.SIGTERM)
             pump.close_own_end()
             status = self._process.wait()
+            self._pid_path.unlink(missing_ok=True)
             self._signal(signal.SIGKILL, whole_group=True)  # helpers that it left behind
             return status
 

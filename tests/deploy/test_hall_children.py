@@ -46,6 +46,14 @@ def alive(pid: int) -> bool:
         return False
 
 
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """A data folder with what the launcher expects in it."""
+    (tmp_path / "logs").mkdir()
+    (tmp_path / "run").mkdir()
+    return tmp_path
+
+
 def counting_child(folder: Path, said: list[str]) -> tuple[Child, Path]:
     runs = folder / "runs"
     program = Program(
@@ -54,41 +62,42 @@ def counting_child(folder: Path, said: list[str]) -> tuple[Child, Path]:
     return Child(program, folder, CLOCK, said.append), runs
 
 
-def test_a_stop_drains_the_program_and_its_errors_reach_the_terminal(tmp_path: Path) -> None:
+def test_a_stop_drains_the_program_and_its_errors_reach_the_terminal(data: Path) -> None:
     said: list[str] = []
-    child, runs = counting_child(tmp_path, said)
+    child, runs = counting_child(data, said)
     child.start()
     eventually(lambda: any("it_hurts" in line for line in said))
     child.stop()
     assert runs_of(runs) == "run drained "
     assert child.pid is None
-    log = (tmp_path / "program.log").read_text()
+    log = (data / "logs" / "program.log").read_text()
     assert "it_hurts" in log
     assert "all_well" in log
     assert not any("all_well" in line for line in said)
 
 
-def test_a_crash_is_reported_and_followed_by_a_restart(tmp_path: Path) -> None:
+def test_a_crash_is_reported_and_followed_by_a_restart(data: Path) -> None:
     said: list[str] = []
-    child, runs = counting_child(tmp_path, said)
+    child, runs = counting_child(data, said)
     child.start()
     first = child.pid
     assert first is not None
     os.kill(first, signal.SIGKILL)
     eventually(lambda: runs_of(runs) == "run run ")
     eventually(lambda: child.pid not in (None, first))
+    eventually(lambda: runs_of(data / "run" / "program.pid") == f"{child.pid}\n")
     child.stop()
     assert any("意外退出" in line for line in said)
 
 
-def test_a_program_that_never_comes_up_is_not_tried_again(tmp_path: Path) -> None:
+def test_a_program_that_never_comes_up_is_not_tried_again(data: Path) -> None:
     program = Program("broken", "坏程序", [sys.executable, "-c", "raise SystemExit(2)"], ready=lambda: False)
     with pytest.raises(Unavailable, match=r"broken\.log"):
-        Child(program, tmp_path, CLOCK, lambda _line: None).start()
+        Child(program, data, CLOCK, lambda _line: None).start()
 
 
-def test_killing_takes_the_helpers_of_a_program_with_it(tmp_path: Path) -> None:
-    note = tmp_path / "helper"
+def test_killing_takes_the_helpers_of_a_program_with_it(data: Path) -> None:
+    note = data / "helper"
     source = (
         "import pathlib, subprocess, sys, time\n"
         "helper = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'])\n"
@@ -96,7 +105,7 @@ def test_killing_takes_the_helpers_of_a_program_with_it(tmp_path: Path) -> None:
         "time.sleep(600)\n"
     )
     program = Program("parent", "父程序", [sys.executable, "-c", source, str(note)], ready=lambda: bool(runs_of(note)))
-    child = Child(program, tmp_path, CLOCK, lambda _line: None)
+    child = Child(program, data, CLOCK, lambda _line: None)
     child.start()
     helper = int(note.read_text())
     child.kill()
@@ -104,8 +113,8 @@ def test_killing_takes_the_helpers_of_a_program_with_it(tmp_path: Path) -> None:
     child.stop()
 
 
-def test_a_program_does_not_outlive_a_killed_launcher(tmp_path: Path) -> None:
-    note = tmp_path / "pid"
+def test_a_program_does_not_outlive_a_killed_launcher(data: Path) -> None:
+    note = data / "pid"
     launcher = (
         "import os, subprocess, sys, time\n"
         "child = subprocess.Popen([sys.executable, '-m', 'deploy.hall.tether', str(os.getpid()),\n"
