@@ -1,0 +1,103 @@
+"""Keeps derived case data true while nothing comes in: visits close when their time is up, windows that were unknown
+get their events when somebody adds them."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from uuid import UUID
+
+from sqlalchemy import Connection, select, update
+
+from console.services.binding import VisitBinder, WindowDay
+from console.services.days import day_of
+from console.services.halls import hall_clock
+from console.services.intake import window_of, windows_by_number
+from storage.archive.alarms import close_alarm
+from storage.archive.catalog import Catalog
+from storage.archive.tables import alarm, case_event
+from storage.clock import Clock
+from storage.errors import SunhallError
+from storage.model import AlarmKind
+
+log = logging.getLogger(__name__)
+
+EVENTS_A_WRITE = 200
+_UNKNOWN = "window_code:"
+
+
+class CaseKeeper:
+    """A part of the console: one thread that works every `interval_s` seconds."""
+
+    def __init__(self, catalog: Catalog, clock: Clock, binder: VisitBinder, interval_s: float = 5.0) -> None:
+        self._catalog = catalog
+        self._clock = clock
+        self._binder = binder
+        self._interval_s = interval_s
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="case-keeper")
+
+    def start(self) -> None:
+        """Begin; the windows' days with recent events are derived once more first, in case a crash came between."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop and wait for the thread."""
+        self._stopping.set()
+        self._thread.join()
+
+    def run_once(self) -> int:
+        """Close visits that are due and link events of windows that are known now; how many visits were written."""
+        self._binder.bind(self._link_windows())
+        return self._binder.bind(self._binder.due())
+
+    def _run(self) -> None:
+        caught_up = False
+        while not self._stopping.is_set():
+            try:
+                if not caught_up:
+                    self._binder.bind(self._binder.recent())
+                    caught_up = True
+                self.run_once()
+            except SunhallError as error:  # the catalog is away: the next pass finds the same work
+                log.warning("case_keeper_failed", extra={"fields": {"code": error.code, "message": error.message}})
+            self._clock.wait(self._stopping, self._interval_s)
+
+    def _link_windows(self) -> list[WindowDay]:
+        with self._catalog.read() as conn:
+            subjects = conn.execute(
+                select(alarm.c.subject).where(
+                    alarm.c.closed_us.is_(None), alarm.c.kind == AlarmKind.UNKNOWN_WINDOW.value
+                )
+            ).scalars()
+            codes = [subject.removeprefix(_UNKNOWN) for subject in subjects]
+            windows = windows_by_number(conn) if codes else {}
+        touched: set[WindowDay] = set()
+        for code in codes:
+            window_id = window_of(windows, code)
+            if window_id is not None:
+                touched |= self._link(code, window_id)
+        return sorted(touched, key=lambda item: (item.day, item.window_id))
+
+    def _link(self, code: str, window_id: UUID) -> set[WindowDay]:
+        touched: set[WindowDay] = set()
+        while True:
+            with self._catalog.write() as conn:
+                linked = _link_some(conn, code, window_id)
+                if not linked:
+                    close_alarm(conn, self._clock, AlarmKind.UNKNOWN_WINDOW, f"{_UNKNOWN}{code}")
+                    return touched
+                touched |= linked
+
+
+def _link_some(conn: Connection, code: str, window_id: UUID) -> set[WindowDay]:
+    zone = hall_clock(conn).zone
+    rows = conn.execute(
+        select(case_event.c.id, case_event.c.event_us)
+        .where(case_event.c.window_id.is_(None), case_event.c.window_code == code)
+        .limit(EVENTS_A_WRITE)
+    ).all()
+    ids = [row.id for row in rows]
+    if ids:
+        conn.execute(update(case_event).where(case_event.c.id.in_(ids)).values(window_id=window_id))
+    return {WindowDay(window_id, day_of(row.event_us, zone)) for row in rows}
