@@ -7,6 +7,7 @@ SHELL := /bin/bash
 PYTHON ?= python3
 VENV ?= .venv
 DATA ?= data
+HOST ?= 127.0.0.1
 PORT ?= 8443
 DEMO ?=
 NAME ?= first_light
@@ -49,8 +50,8 @@ $(WEB_STAMP): $(NPM_STAMP) $(WEB_SOURCES)
 	$(NPM) run build
 	@touch $@
 
-run: setup web ## run a hall here; DEMO=1 adds a virtual hall, DATA=folder, PORT=8443
-	@exec $(PY) -m deploy.hall --data "$(DATA)" --port "$(PORT)" $(FLAGS)
+run: setup web ## run a hall here; DEMO=1 adds a virtual hall, DATA=folder, HOST=0.0.0.0, PORT=8443
+	@exec $(PY) -m deploy.hall --data "$(DATA)" --host "$(HOST)" --port "$(PORT)" $(FLAGS)
 
 check: setup-dev ## lint, format, types and import contracts
 	$(BIN)/ruff check .
