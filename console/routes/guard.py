@@ -14,8 +14,8 @@ Each route carries exactly one gate as a dependency, and a test walks all routes
 from __future__ import annotations
 
 import hmac
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 from uuid import UUID
@@ -25,6 +25,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import HTTPConnection
 
 from console.services.access import ANONYMOUS, FOOTAGE_ACTIONS, Action, Actor, Purpose, authorise, may_ever
+from console.services.signatures import SignedRequest as SignedRequest
 from storage.errors import InvalidInput, NotAuthenticated, NotPermitted
 from storage.ids import parse_id
 
@@ -54,16 +55,6 @@ class PurposeSource(Protocol):
     def find(self, actor: Actor, purpose_id: UUID) -> Purpose:
         """The actor's purpose of the present session; NotPermitted (`purpose_unknown`) otherwise."""
         ...
-
-
-@dataclass(frozen=True)
-class SignedRequest:
-    """What a signature covers."""
-
-    headers: Mapping[str, str]
-    method: str
-    target: str
-    body: bytes
 
 
 class Gate:

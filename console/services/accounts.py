@@ -97,7 +97,7 @@ class Accounts:
             account_id = self.add(conn, actor, new)
             return self._one(conn, account_id)
 
-    def list(self) -> list[dict[str, Any]]:
+    def all(self) -> list[dict[str, Any]]:
         """All accounts, by login."""
         with self.catalog.read() as conn:
             return [_shown(row, _roles_of(conn, row["id"])) for row in _rows(conn)]

@@ -1,0 +1,114 @@
+"""Parts that watch: silent agents, media whose time is over, sessions that ended."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection, select
+
+from console.services.days import in_service
+from console.services.halls import hall_clock
+from console.services.workstations import last_claims
+from storage.archive.alarms import is_open, open_alarm
+from storage.archive.catalog import Catalog
+from storage.archive.ingest import Ingest
+from storage.archive.tables import monitor, workstation
+from storage.clock import US, Clock
+from storage.errors import NotFound, SunhallError
+from storage.model import AlarmKind, CoverageState
+
+log = logging.getLogger(__name__)
+
+
+class Repeater:
+    """Part: calls `run_once` at start (when asked) and then at an interval; its errors are logged, not raised."""
+
+    def __init__(
+        self, name: str, run_once: Callable[[], Any], clock: Clock, interval_s: float, *, at_start: bool = True
+    ) -> None:
+        self._name = name
+        self._run_once = run_once
+        self._clock = clock
+        self._interval_s = interval_s
+        self._at_start = at_start
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop and wait for the present call."""
+        self._stopping.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        if not self._at_start and self._clock.wait(self._stopping, self._interval_s):
+            return
+        while not self._stopping.is_set():
+            try:
+                self._run_once()
+            except SunhallError as error:
+                log.error(
+                    "repeated_work_failed", extra={"fields": {"part": self._name, "code": error.code}}, exc_info=True
+                )
+            self._clock.wait(self._stopping, self._interval_s)
+
+
+@dataclass(frozen=True, slots=True)
+class SilenceWatch:
+    """Finds agents that say nothing: the server writes `agent_down`, for the silent one cannot."""
+
+    catalog: Catalog
+    clock: Clock
+    ingest: Ingest
+    silent_us: int
+
+    def run_once(self) -> int:
+        """Write silence and raise alarms; returns how many agents are silent without explanation."""
+        now = self.clock.now_us()
+        try:
+            with self.catalog.read() as conn:
+                clock = hall_clock(conn)
+                silent = self._silent(conn, now)
+        except NotFound:  # the first run is not over
+            return 0
+        serving = in_service(now, clock.zone, clock.periods)
+        for workstation_id, seen_us, monitors in silent:
+            for monitor_id in monitors:
+                self.ingest.mark_silence(monitor_id, now)
+            if serving:
+                self._alarm(workstation_id, seen_us)
+        return len(silent)
+
+    def _silent(self, conn: Connection, now: int) -> list[tuple[UUID, int, list[UUID]]]:
+        claims = last_claims(conn)
+        rows = conn.execute(select(workstation).where(workstation.c.revoked_us.is_(None))).all()
+        found = []
+        for row in rows:
+            seen_us = row.seen_us if row.seen_us is not None else row.enrolled_us
+            if now - seen_us <= self.silent_us or claims.get(row.id) == CoverageState.POWERED_OFF.value:
+                continue
+            monitors = conn.execute(select(monitor.c.id).where(monitor.c.workstation_id == row.id)).scalars()
+            found.append((row.id, seen_us, list(monitors)))
+        return found
+
+    def _alarm(self, workstation_id: UUID, seen_us: int) -> None:
+        subject = f"workstation:{workstation_id}"
+        with self.catalog.read() as conn:
+            if is_open(conn, AlarmKind.AGENT_SILENT, subject):
+                return
+        with self.catalog.write() as conn:
+            open_alarm(conn, self.clock, AlarmKind.AGENT_SILENT, subject, {"seen_us": seen_us})
+        log.warning("agent_silent", extra={"fields": {"workstation": workstation_id, "seen_us": seen_us}})
+
+
+def interval_of(silent_us: int) -> float:
+    """Seconds between two looks for silence: half of what counts as silent."""
+    return max(1.0, silent_us / US / 2)
