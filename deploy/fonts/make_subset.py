@@ -20,7 +20,7 @@ NEWER = "堃玥喆昇珺瑄祎祐翀赟钰镕頔龑陞瑨珅琇畯燊湉浚翾�
 
 
 def gb2312(first_row: int, last_row: int) -> set[str]:
-    """The characters of these rows of GB2312 (1 to 9: symbols; 16 to 55 and 56 to 87: first and second level of hanzi)."""
+    """The characters of these rows of GB2312 (1 to 9: symbols; 16 to 55, 56 to 87: hanzi)."""
     found = set()
     for row in range(first_row, last_row + 1):
         for cell in range(1, 95):
