@@ -62,24 +62,26 @@ class Ingest:
 
     # --- cameras -----------------------------------------------------------------------------------------------------
     def open_run(self, stream_id: UUID, t0_us: int, run_id: UUID | None = None) -> UUID:
-        """Begin an unbroken run of segments. A run that a crash left open is ended first, as `crash`.
+        """Begin an unbroken run of segments; returns its id. A run that a crash left open is ended first, as `crash`.
 
-        A recorder brings its own `run_id`, so that files can carry it while the catalog is away; repeating the call
-        with the same id is harmless.
+        A recorder brings its own `run_id`, since its files carry it before the row exists; repeating is harmless.
 
         Raises:
             NotFound: `stream_not_found`.
+            Conflict: `run_conflict`: that id is a run of another stream.
         """
+        run_id = run_id or new_id(self._clock)
         with self._catalog.write() as conn:
             kind = _stream_kind(conn, stream_id)
             lock_head(conn, stream_id, kind)
-            if run_id is not None and conn.execute(select(tables.run.c.id).where(tables.run.c.id == run_id)).first():
+            known = conn.execute(select(tables.run).where(tables.run.c.id == run_id)).one_or_none()
+            if known is not None:
+                _require_run_of(known, stream_id)
                 return run_id
             for left in _open_runs(conn, stream_id):
                 self._end_run(
                     conn, kind, left, _last_t1(conn, left.id, left.t0_us), RunEnd.CRASH, "found at next start"
                 )
-            run_id = run_id or new_id(self._clock)
             conn.execute(insert(tables.run).values(id=run_id, stream_id=stream_id, t0_us=t0_us))
         return run_id
 
@@ -425,6 +427,11 @@ def _run(conn: Connection, run_id: UUID) -> AnyRow:
     if row is None:
         raise NotFound("run_not_found", f"no run {run_id} in the catalog", id=str(run_id))
     return row
+
+
+def _require_run_of(run: AnyRow, stream_id: UUID) -> None:
+    if run.stream_id != stream_id:
+        raise Conflict("run_conflict", f"run {run.id} belongs to another stream", id=str(run.id))
 
 
 def _open_runs(conn: Connection, stream_id: UUID) -> Sequence[AnyRow]:

@@ -1,0 +1,92 @@
+"""A private PostgreSQL cluster for the session, on a Unix socket in a temporary folder. Missing PostgreSQL: failure."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import pwd
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+_SETTINGS = ("listen_addresses=", "fsync=off", "max_connections=60", "shared_buffers=32MB")
+
+
+@dataclass
+class PostgresServer:
+    """A running cluster. `database()` makes an empty database and returns its URL."""
+
+    folder: Path
+    binaries: Path
+    user: str | None
+    _count: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
+
+    def run(self, program: str, *arguments: str) -> None:
+        """Run one of PostgreSQL's programs as the cluster's user; raises with its output when it fails."""
+        done = subprocess.run(
+            [self.binaries / program, *arguments],
+            user=self.user,
+            cwd=self.folder,
+            env={"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8"},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            check=False,
+            timeout=120,
+        )
+        if done.returncode != 0:
+            raise RuntimeError(f"{program} failed: {done.stdout.decode(errors='replace')}")
+
+    def start(self) -> None:
+        """Start and wait until it answers."""
+        options = " ".join(f"-c {setting}" for setting in (*_SETTINGS, f"unix_socket_directories={self.folder}"))
+        log = str(self.folder / "log")
+        self.run("pg_ctl", "start", "-w", "-s", "-D", str(self.folder / "data"), "-l", log, "-o", options)
+
+    def stop(self) -> None:
+        """Stop at once, as a lost machine; the data stay."""
+        self.run("pg_ctl", "stop", "-w", "-s", "-m", "immediate", "-D", str(self.folder / "data"))
+
+    def database(self) -> str:
+        """The URL of a new empty database."""
+        name = f"sunhall_{next(self._count)}"
+        self.run("createdb", "-h", str(self.folder), "-U", "postgres", name)
+        return f"postgresql://postgres@/{name}?host={self.folder}"
+
+
+def _binaries() -> Path:
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/pg_ctl"))
+    if not found:
+        pytest.fail("PostgreSQL is missing: apt-get install --no-install-recommends postgresql")
+    return found[-1].parent
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    """A cluster of our own; run as `postgres` when we are root, since PostgreSQL refuses root."""
+    user = "postgres" if os.geteuid() == 0 else None
+    folder = Path(tempfile.mkdtemp(prefix="sunhall-pg-"))
+    if user is not None:
+        account = pwd.getpwnam(user)
+        os.chown(folder, account.pw_uid, account.pw_gid)
+    server = PostgresServer(folder, _binaries(), user)
+    try:
+        server.run("initdb", "-D", str(folder / "data"), "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-sync")
+        server.start()
+        try:
+            yield server
+        finally:
+            server.stop()
+    finally:
+        shutil.rmtree(folder)
+
+
+@pytest.fixture
+def postgres_url(postgres_server: PostgresServer) -> str:
+    """The URL of a fresh empty database."""
+    return postgres_server.database()
