@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -12,6 +11,7 @@ from typing import Any
 
 from deploy.demo.client import HallClient
 from storage.errors import SunhallError
+from storage.files import write_atomic
 
 HALL_NAME = "示范市政务服务中心"
 ZONE = "Asia/Shanghai"
@@ -49,31 +49,23 @@ class DemoState:
 
     path: Path
     passwords: dict[str, str] = field(default_factory=dict)
-    camera_password: str = ""
     source_secret: str = ""
+    base_port: int = 0  # the cameras are registered with their ports, so these stay
 
     @classmethod
-    def load(cls, path: Path) -> DemoState:
-        """The state in `path`, or a new one with fresh random passwords."""
+    def load(cls, path: Path, base_port: int) -> DemoState:
+        """The state in `path`, or a new one with `base_port` and fresh random passwords."""
         if path.exists():
             kept = json.loads(path.read_text(encoding="utf-8"))
-            return cls(path, kept["passwords"], kept["camera_password"], kept["source_secret"])
-        state = cls(path, {login: new_password() for login, _, _ in PEOPLE}, new_password())
+            return cls(path, kept["passwords"], kept["source_secret"], kept["base_port"])
+        state = cls(path, {login: new_password() for login, _, _ in PEOPLE}, base_port=base_port)
         state.save()
         return state
 
     def save(self) -> None:
         """Write the state, readable by its owner alone."""
-        kept = {
-            "passwords": self.passwords,
-            "camera_password": self.camera_password,
-            "source_secret": self.source_secret,
-        }
-        temporary = self.path.with_suffix(".new")
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            json.dump(kept, file)
-        temporary.replace(self.path)
+        kept = {"passwords": self.passwords, "source_secret": self.source_secret, "base_port": self.base_port}
+        write_atomic(self.path, json.dumps(kept).encode(), mode=0o600)
 
 
 def new_password() -> str:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import argparse
 import fcntl
-import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import IO
 
+from deploy.demo.hall import DemoHall, DemoOptions
 from deploy.hall.children import Child
 from deploy.hall.folder import HallFolder, Ports
 from deploy.hall.node import console_program, gateway_program, require_free
@@ -26,25 +26,27 @@ LOOPBACK_NETWORK = "127.0.0.0/8"
 class Announcement:
     """The last thing started: says where the hall is and how to begin."""
 
-    def __init__(self, folder: HallFolder, ports: Ports, say: Callable[[str], None]) -> None:
+    def __init__(
+        self, folder: HallFolder, ports: Ports, say: Callable[[str], None], more: Callable[[], list[str]]
+    ) -> None:
         self._folder = folder
         self._ports = ports
         self._say = say
+        self._more = more
 
     def start(self) -> None:
-        host = "localhost" if self._ports.reachable_host == "127.0.0.1" else self._ports.host
         lines = [
             "",
             "阳光大厅已启动 · Sunhall is running",
-            f"  网址        https://{host}:{self._ports.console}",
+            f"  网址        {self._ports.url}",
             f"  本地证书    {self._folder.certificate_authority}",
             f"  证书校验码  SHA-256 {self._folder.fingerprint()}",
         ]
         code = self._folder.waiting_code()
         if code is not None:
             lines.append(f"  初始化码    {code}   (首次打开网页时填写,只能用一次)")
-        lines += [f"  运行日志    {self._folder.logs}", "  按 Ctrl-C 停止;再按一次立即结束", ""]
-        self._say("\n".join(lines))
+        lines += [f"  运行日志    {self._folder.logs}", "", *self._more()]
+        self._say("\n".join([*lines, "按 Ctrl-C 停止;再按一次立即结束", ""]))
 
     def stop(self) -> None:
         self._say("正在停止……(再按一次 Ctrl-C 立即结束)")
@@ -53,7 +55,7 @@ class Announcement:
 class HallSignals(StopSignal):
     """The second signal also ends the children, which do not hear the terminal themselves."""
 
-    def __init__(self, children: Callable[[], list[Child]], say: Callable[[str], None]) -> None:
+    def __init__(self, children: Sequence[Child], say: Callable[[str], None]) -> None:
         super().__init__()
         self._children = children
         self._say = say
@@ -61,7 +63,7 @@ class HallSignals(StopSignal):
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         if self.event.is_set():
             self._say("立即结束")
-            for child in reversed(self._children()):
+            for child in reversed(self._children):
                 child.kill()
         super()._on_signal(number, frame)
 
@@ -93,27 +95,22 @@ def migrate(folder: HallFolder) -> None:
         raise ConfigurationError("migrate_failed", f"数据目录升级失败:\n{done.stderr.strip()}")
 
 
-def run(folder: HallFolder, ports: Ports, *, demo: bool, clock: Clock, say: Callable[[str], None]) -> None:
-    """Run the hall until a signal."""
+def run(folder: HallFolder, ports: Ports, demo: DemoOptions | None, clock: Clock, say: Callable[[str], None]) -> None:
+    """Run the hall until a signal.
+
+    Raises:
+        SunhallError: a port is taken, or a part did not start; the message says which and where to look.
+    """
     require_free({"网页服务": (ports.host, ports.console), "摄像头网关": ("127.0.0.1", ports.gateway)})
-    migrate(folder)
-    children: list[Child] = []
-    signals = HallSignals(lambda: children, say)
+    node = [Child(make(folder, ports), folder.root, clock, say) for make in (gateway_program, console_program)]
+    parts: list[Part] = [*node, Announcement(folder, ports, say, list)]
+    if demo is not None:
+        hall = DemoHall(folder, ports, demo, clock, say)
+        hall.check_ports()
+        parts = [*hall.before(), *node, *hall.after(), Announcement(folder, ports, say, hall.announcement)]
+    signals = HallSignals([part for part in parts if isinstance(part, Child)], say)
     signals.install()
-    signal.signal(signal.SIGHUP, signals._on_signal)
-
-    def child(program_name: str) -> Child:
-        make = gateway_program if program_name == "gateway" else console_program
-        part = Child(make(folder, ports), folder.root, clock, say)
-        children.append(part)
-        return part
-
-    parts: list[Part] = [child("gateway"), child("console"), Announcement(folder, ports, say)]
-    if demo:
-        from deploy.demo.hall import demo_parts  # only a demo needs the virtual hall's packages
-
-        before, after = demo_parts(folder, ports, clock, say, children.append)
-        parts = [*before, *parts, *after]
+    migrate(folder)
     run_parts(parts, signals.event)
     say("已停止")
 
@@ -126,18 +123,24 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--port", type=int, default=8443, help="port of the web page, at the first start only")
     parser.add_argument("--gateway-port", type=int, help="port of the gateway's own API (default: port + 1)")
     parser.add_argument("--demo", action="store_true", help="add a virtual hall: cameras, a counter PC, approvals")
+    parser.add_argument("--demo-port", type=int, default=18000, help="demo: first port of the virtual hall")
+    parser.add_argument("--demo-cameras", type=int, default=6, help="demo: how many cameras")
+    parser.add_argument("--demo-pace", type=float, default=1.0, help="demo: how fast the counters work")
+    parser.add_argument("--demo-discovery-port", type=int, default=3702, help="demo: WS-Discovery port")
     options = parser.parse_args(arguments)
 
-    clock = SystemClock()
+    demo = None
+    if options.demo:
+        demo = DemoOptions(options.demo_port, options.demo_cameras, options.demo_pace, options.demo_discovery_port)
     folder = HallFolder(options.data.absolute())
-    subnets = (*PRIVATE_NETWORKS, LOOPBACK_NETWORK) if options.demo else PRIVATE_NETWORKS
+    subnets = (*PRIVATE_NETWORKS, LOOPBACK_NETWORK) if demo else PRIVATE_NETWORKS
     wanted = Ports(options.host, options.port, options.gateway_port or options.port + 1)
     try:
         ports = folder.prepare(wanted, subnets)
         if ports.console != options.port:
             _say(f"注意:端口以 {folder.console_settings} 中的 {ports.console} 为准")
         with hold_folder(folder):
-            run(folder, ports, demo=options.demo, clock=clock, say=_say)
+            run(folder, ports, demo, SystemClock(), _say)
     except ConfigurationError as error:
         _say(f"sunhall: {error}")
         return 2

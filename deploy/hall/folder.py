@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import ssl
 import tomllib
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from storage.errors import ConfigurationError
+from storage.files import write_atomic
 
 WILDCARDS = ("0.0.0.0", "::")  # noqa: S104 - compared, never a default
 FOLDERS = ("config", "keys", "tls", "objects", "staging", "run", "logs")
@@ -29,6 +29,11 @@ class Ports:
     def reachable_host(self) -> str:
         """Where this machine itself reaches the console: a wildcard address is no destination."""
         return "127.0.0.1" if self.host in WILDCARDS else self.host
+
+    @property
+    def url(self) -> str:
+        """The address for people on this machine."""
+        return f"https://{'localhost' if self.reachable_host == '127.0.0.1' else self.reachable_host}:{self.console}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +76,9 @@ class HallFolder:
         except OSError as error:
             raise ConfigurationError("data_folder", f"无法建立数据目录 {self.root}: {error}") from error
         if not self.gateway_settings.exists():
-            self._write(self.gateway_settings, self._gateway_text(wanted, subnets))
+            write_atomic(self.gateway_settings, self._gateway_text(wanted, subnets).encode(), mode=0o600)
         if not self.console_settings.exists():
-            self._write(self.console_settings, self._console_text(wanted))
+            write_atomic(self.console_settings, self._console_text(wanted).encode(), mode=0o600)
         return self._ports()
 
     def fingerprint(self) -> str:
@@ -91,11 +96,6 @@ class HallFolder:
     def _ports(self) -> Ports:
         console, gateway = _listen(self.console_settings), _listen(self.gateway_settings)
         return Ports(str(console["host"]), int(console["port"]), int(gateway["port"]))
-
-    def _write(self, path: Path, text: str) -> None:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as settings:
-            settings.write(text)
 
     def _catalog_url(self) -> str:
         return f"sqlite:///{(self.root / 'catalog.sqlite').absolute()}"
