@@ -21,9 +21,9 @@ SOURCE_CODE = "approval"
 
 PEOPLE = (
     ("admin", "系统管理员", "system_admin"),
-    ("hall", "大厅管理员", "hall_admin"),
-    ("watch", "值班监看员", "supervisor"),
-    ("audit", "调阅员", "auditor"),
+    ("dating", "大厅管理员", "hall_admin"),
+    ("jiankan", "值班监看员", "supervisor"),
+    ("diaoyue", "调阅员", "auditor"),
 )
 
 NOTICE_STAFF = "本工作电脑在服务时间内定时截屏,用于效能监督与投诉核查,截屏按规定期限保存。"
@@ -98,7 +98,7 @@ class DemoSetup:
                     # A demo is tried at any hour: the virtual hall never closes.
                     "periods": [{"weekday": day, "from_minute": 0, "to_minute": 1440} for day in range(7)],
                     "windows": {"first": 1, "last": WINDOWS, "name_pattern": "{n}号窗口"},
-                    "time_source": "本机时钟(演示)",
+                    "time_source": "system",
                     "storage": {"quota_gb": 20, "video_days": 30, "screen_days": 90},
                     "notice": {"staff": NOTICE_STAFF, "visitors": NOTICE_VISITORS},
                     "accounts": [{**self._account(person), "roles": [person[2]]} for person in others],
@@ -107,7 +107,7 @@ class DemoSetup:
 
     def register_cameras(self, devices: Sequence[VirtualDevice]) -> list[str]:
         """Register those that are not there yet; returns the names of the new ones."""
-        with self._client("hall") as client:
+        with self._client("dating") as client:
             present = {(item["address"], item["port"]) for item in client.get("/api/devices")["devices"]}
             windows = self._window_ids(client)
             missing = [device for device in devices if (device.address, device.port) not in present]
@@ -117,7 +117,7 @@ class DemoSetup:
 
     def enrolment_code(self, name: str, window: int) -> str | None:
         """A one-time code for the workstation called `name`, or None when it is enrolled already."""
-        with self._client("hall") as client:
+        with self._client("dating") as client:
             stations = client.get("/api/workstations")["workstations"]
             if any(item["name"] == name and item["revoked_us"] is None for item in stations):
                 return None
