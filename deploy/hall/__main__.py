@@ -13,14 +13,13 @@ from typing import IO
 
 from deploy.demo.hall import DemoHall, DemoOptions
 from deploy.hall.children import Child
-from deploy.hall.folder import HallFolder, Ports
+from deploy.hall.folder import LOOPBACK, HallFolder, Ports
 from deploy.hall.node import console_program, gateway_program, require_free
 from storage.clock import Clock, SystemClock
 from storage.errors import ConfigurationError, SunhallError
 from storage.lifecycle import Part, StopSignal, run_parts
 
 PRIVATE_NETWORKS = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")
-LOOPBACK_NETWORK = "127.0.0.0/8"
 
 
 class Announcement:
@@ -133,7 +132,7 @@ def main(arguments: list[str] | None = None) -> int:
     if options.demo:
         demo = DemoOptions(options.demo_port, options.demo_cameras, options.demo_pace, options.demo_discovery_port)
     folder = HallFolder(options.data.absolute())
-    subnets = (*PRIVATE_NETWORKS, LOOPBACK_NETWORK) if demo else PRIVATE_NETWORKS
+    subnets = (*PRIVATE_NETWORKS, LOOPBACK) if demo else PRIVATE_NETWORKS
     wanted = Ports(options.host, options.port, options.gateway_port or options.port + 1)
     try:
         ports = folder.prepare(wanted, subnets)

@@ -14,6 +14,7 @@ from storage.errors import ConfigurationError
 from storage.files import write_atomic
 
 WILDCARDS = ("0.0.0.0", "::")  # noqa: S104 - compared, never a default
+LOOPBACK = "127.0.0.0/8"
 FOLDERS = ("config", "keys", "tls", "objects", "staging", "run", "logs")
 
 
