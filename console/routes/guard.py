@@ -64,14 +64,15 @@ class Gate:
 
 
 class Public(Gate):
-    """Open to everybody; `reason` says why that is right. Unsafe methods still need a same-origin `Origin`."""
+    """Open to everybody; `reason` says why that is right. Unsafe methods of pages need a same-origin `Origin`."""
 
-    def __init__(self, reason: str) -> None:
+    def __init__(self, reason: str, *, page: bool) -> None:
         self.names = "public"
         self.reason = reason
+        self._page = page
 
     def __call__(self, request: Request) -> Actor:
-        if request.method not in SAFE_METHODS:
+        if self._page and request.method not in SAFE_METHODS:
             require_same_origin(request)
         return replace(ANONYMOUS, address=address_of(request))
 
@@ -148,7 +149,11 @@ class Guard:
 
     def public(self, reason: str) -> Any:
         """Dependency: an anonymous `Actor` with its address; for the few routes before a login."""
-        return Depends(Public(reason))
+        return Depends(Public(reason, page=True))
+
+    def unsigned(self, reason: str) -> Any:
+        """Dependency: the same for a machine that has no key yet, and is no page with an `Origin`."""
+        return Depends(Public(reason, page=False))
 
     def signed(self, kind: str, verify: Callable[[SignedRequest], Any]) -> Any:
         """Dependency: what `verify` returns for a signed machine request; it raises NotAuthenticated."""
