@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 import threading
 from collections.abc import Iterator
 
@@ -16,6 +14,7 @@ from deploy.counter_pc.window import DesktopWindow
 from deploy.virtual_camera import strip
 from storage.clock import SystemClock
 from storage.errors import Unavailable
+from tests.peers.xvfb import Xvfb
 
 pytestmark = pytest.mark.peer
 CLOCK = SystemClock()
@@ -23,15 +22,8 @@ CLOCK = SystemClock()
 
 @pytest.fixture
 def display() -> Iterator[str]:
-    """An Xvfb of our own; the server chooses a free display number."""
-    reading, writing = os.pipe()
-    command = ["Xvfb", "-displayfd", str(writing), "-screen", "0", "1920x1080x24", "-nolisten", "tcp"]
-    with subprocess.Popen(command, pass_fds=(writing,), stderr=subprocess.DEVNULL) as server:
-        os.close(writing)
-        with os.fdopen(reading) as answer:
-            number = answer.readline().strip()
-        yield f":{number}"
-        server.terminate()
+    with Xvfb(1920, 1080) as server:
+        yield server.display
 
 
 def seen_on(display: str) -> strip.Stamp | None:
