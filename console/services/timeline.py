@@ -1,0 +1,200 @@
+"""The timeline of a visit: every lane that tells of it, with the map as it was then, in one answer.
+
+Lanes are cut to the time in which the camera or workstation really belonged to the window: a camera that was turned
+to another window in mid-visit shows nothing of that other window.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection, Row, select
+
+from console.services.access import Actor
+from console.services.audit_log import Detail
+from console.services.cases import case_row, shown_case, shown_visit, visit_query
+from console.services.footage_audit import FootageAudit
+from console.services.media import shown_segment, shown_span
+from console.services.visits import WIDTH_US, uncertainty
+from storage.archive import queries
+from storage.archive.catalog import Catalog
+from storage.archive.queries import CameraWindow, WorkstationWindow
+from storage.archive.tables import case_event, channel, monitor, stream, visit, workstation
+from storage.clock import Clock
+from storage.errors import NotFound
+from storage.model import CameraRole, EventKind, Span, TimePrecision
+
+_ROLES = [role.value for role in CameraRole]
+_CLOSING_KINDS = [EventKind.CALLED.value, EventKind.ACCEPTED.value, EventKind.EVALUATED.value]
+
+
+class Timelines:
+    """Reads timelines. Blocking."""
+
+    def __init__(self, catalog: Catalog, audit: FootageAudit, clock: Clock) -> None:
+        self._catalog = catalog
+        self._audit = audit
+        self._clock = clock
+
+    def read(self, actor: Actor, visit_id: UUID) -> dict[str, Any]:
+        """The lanes of a visit (an older version of it too); the audit row is committed before this returns.
+
+        Raises:
+            NotFound: `visit_not_found`.
+        """
+        now_us = self._clock.now_us()
+        with self._catalog.read() as conn:
+            row = conn.execute(visit_query().where(visit.c.id == visit_id)).first()
+            if row is None:
+                raise NotFound("visit_not_found", "there is no such visit")
+            span = span_of(conn, row, now_us)
+            shown = {
+                "t0_us": span.t0_us,
+                "t1_us": span.t1_us,
+                "case": shown_case(case_row(conn, row.case_id)),
+                "visit": shown_visit(row),
+                "steps": _steps(conn, row.case_id, span),
+                "cameras": _cameras(conn, row.window_id, span, now_us),
+                "screens": _screens(conn, row.window_id, span, now_us),
+            }
+        detail: Detail = {"case": str(row.case_id), "t0_us": span.t0_us, "t1_us": span.t1_us}
+        self._audit.record(actor, "timeline_view", f"visit:{visit_id}", detail)
+        return shown
+
+
+def span_of(conn: Connection, row: Row[Any], now_us: int) -> Span:
+    """The time to show: the visit, widened by what its opening and closing events leave open; until now when open."""
+    precision = conn.execute(select(case_event.c.precision).where(case_event.c.id == row.open_event_id)).scalar_one()
+    t0_us = uncertainty(row.t0_us, TimePrecision(precision)).t0_us
+    if row.t1_us is None:
+        return Span(t0_us, max(now_us, t0_us + 1))
+    closing = conn.execute(
+        select(case_event.c.precision)
+        .where(case_event.c.window_id == row.window_id, case_event.c.event_us == row.t1_us)
+        .where(case_event.c.kind.in_(_CLOSING_KINDS))
+    ).scalars()
+    late_us = max((WIDTH_US[TimePrecision(item)] for item in closing if item != TimePrecision.DAY), default=0)
+    return Span(t0_us, max(row.t1_us + late_us, t0_us + 1))
+
+
+def _steps(conn: Connection, case_id: UUID, span: Span) -> list[dict[str, Any]]:
+    columns = case_event.c
+    query = (
+        select(columns.id, columns.kind, columns.step, columns.event_us, columns.precision)
+        .where(columns.case_id == case_id, columns.event_us >= span.t0_us, columns.event_us <= span.t1_us)
+        .order_by(columns.event_us, columns.sequence)
+    )
+    return [
+        {"id": str(row.id), "kind": row.kind, "step": row.step, "event_us": row.event_us, "precision": row.precision}
+        for row in conn.execute(query)
+    ]
+
+
+def _cameras(conn: Connection, window_id: UUID, span: Span, now_us: int) -> list[dict[str, Any]]:
+    seen: dict[UUID, list[CameraWindow]] = {}
+    for item in queries.cameras_of_window(conn, window_id, span):
+        seen.setdefault(item.channel_id, []).append(item)
+    rows = _by_id(conn.execute(select(channel).where(channel.c.id.in_(seen))))
+    streams: dict[UUID, list[Row[Any]]] = {}
+    for row in conn.execute(select(stream).where(stream.c.channel_id.in_(seen)).order_by(stream.c.role)):
+        streams.setdefault(row.channel_id, []).append(row)
+    ordered = sorted(seen, key=lambda key: (_ROLES.index(seen[key][0].role), rows[key].name_sort, rows[key].id))
+    return [_camera(conn, rows[key], seen[key], streams.get(key, []), span, now_us) for key in ordered]
+
+
+def _camera(
+    conn: Connection,
+    row: Row[Any],
+    maps: Sequence[CameraWindow],
+    streams: Sequence[Row[Any]],
+    span: Span,
+    now_us: int,
+) -> dict[str, Any]:
+    spans = _cut(maps, span)
+    lanes = [lane for lane in (_stream(conn, item, spans) for item in streams) if lane is not None]
+    covered = next((item.id for item in streams if item.recorded), UUID(lanes[0]["id"]) if lanes else None)
+    return {
+        "camera_id": str(row.id),
+        "name": row.name,
+        "role": maps[0].role,
+        "streams": lanes,
+        "coverage": [
+            shown_span(item.t0_us, item.t1_us, item.state, item.detail)
+            for part in spans
+            if covered is not None
+            for item in queries.camera_coverage(conn, covered, part, now_us)
+        ],
+    }
+
+
+def _stream(conn: Connection, row: Row[Any], spans: Sequence[Span]) -> dict[str, Any] | None:
+    """A stream with its segments; None when it is not recorded and has none."""
+    segments = {item.id: item for part in spans for item in queries.segments(conn, row.id, part)}
+    if not segments and not row.recorded:
+        return None
+    return {
+        "id": str(row.id),
+        "role": row.role,
+        "codec": row.codec,
+        "width": row.width,
+        "height": row.height,
+        "segments": [shown_segment(item) for item in segments.values()],
+    }
+
+
+def _screens(conn: Connection, window_id: UUID, span: Span, now_us: int) -> list[dict[str, Any]]:
+    served: dict[UUID, list[WorkstationWindow]] = {}
+    for item in queries.workstations_of_window(conn, window_id, span):
+        served.setdefault(item.workstation_id, []).append(item)
+    stations = _by_id(conn.execute(select(workstation).where(workstation.c.id.in_(served))))
+    monitors = conn.execute(
+        select(monitor).where(monitor.c.workstation_id.in_(served), monitor.c.first_us < span.t1_us)
+    ).all()
+    ordered = sorted(monitors, key=lambda row: (stations[row.workstation_id].name_sort, row.name, row.id))
+    return [
+        _screen(conn, row, stations[row.workstation_id], _cut(served[row.workstation_id], span), now_us)
+        for row in ordered
+    ]
+
+
+def _screen(conn: Connection, row: Row[Any], station: Row[Any], spans: Sequence[Span], now_us: int) -> dict[str, Any]:
+    pictures = {
+        t_us
+        for part in spans
+        for stored in queries.screen_segments(conn, row.id, part)
+        for t_us in stored.picture_times_us
+        if part.t0_us <= t_us < part.t1_us
+    }
+    return {
+        "workstation_id": str(station.id),
+        "workstation": station.name,
+        "monitor_id": str(row.id),
+        "monitor": row.name,
+        "width": row.width,
+        "height": row.height,
+        "pictures": sorted(pictures),
+        "coverage": [
+            shown_span(item.t0_us, item.t1_us, item.state, item.detail)
+            for part in spans
+            for item in queries.screen_coverage(conn, row.id, part, now_us)
+        ],
+    }
+
+
+def _cut(maps: Iterable[CameraWindow | WorkstationWindow], span: Span) -> list[Span]:
+    """The parts of `span` in which one of the mappings held, joined where they meet."""
+    parts: list[Span] = []
+    for item in sorted(maps, key=lambda item: item.from_us):
+        t0_us = max(item.from_us, span.t0_us)
+        t1_us = min(span.t1_us if item.to_us is None else item.to_us, span.t1_us)
+        if parts and t0_us <= parts[-1].t1_us:
+            parts[-1] = Span(parts[-1].t0_us, max(parts[-1].t1_us, t1_us))
+        elif t0_us < t1_us:
+            parts.append(Span(t0_us, t1_us))
+    return parts
+
+
+def _by_id(rows: Iterable[Row[Any]]) -> Mapping[UUID, Row[Any]]:
+    return {row.id: row for row in rows}
