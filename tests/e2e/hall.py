@@ -132,6 +132,11 @@ class RunningHall:
         passwords: dict[str, str] = state["passwords"]
         return passwords
 
+    @property
+    def camera_password(self) -> str:
+        """The virtual cameras' password."""
+        return (self.folder.root / "virtual-camera" / "password").read_text(encoding="utf-8").strip()
+
     def client(self, login: str = "", *, purpose: str = "") -> HallClient:
         """A session over the API; `purpose` is a code of 调阅事由."""
         client = HallClient(self.url, self.folder.certificate_authority)
