@@ -1,4 +1,4 @@
-"""What is open to everybody: health, the local authority's certificate, the API's description, the front end's files."""
+"""Open to everybody: health, the local authority, the description of the API, and the files of the front end."""
 
 from pathlib import Path
 from typing import Annotated, Any

@@ -1,12 +1,9 @@
-"""Parts that watch: silent agents, media whose time is over, sessions that ended."""
+"""Watches over silent agents: the server says `agent_down`, for the silent one cannot."""
 
 from __future__ import annotations
 
 import logging
-import threading
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Connection, select
@@ -19,46 +16,10 @@ from storage.archive.catalog import Catalog
 from storage.archive.ingest import Ingest
 from storage.archive.tables import monitor, workstation
 from storage.clock import US, Clock
-from storage.errors import NotFound, SunhallError
+from storage.errors import NotFound
 from storage.model import AlarmKind, CoverageState
 
 log = logging.getLogger(__name__)
-
-
-class Repeater:
-    """Part: calls `run_once` at start (when asked) and then at an interval; its errors are logged, not raised."""
-
-    def __init__(
-        self, name: str, run_once: Callable[[], Any], clock: Clock, interval_s: float, *, at_start: bool = True
-    ) -> None:
-        self._name = name
-        self._run_once = run_once
-        self._clock = clock
-        self._interval_s = interval_s
-        self._at_start = at_start
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
-
-    def start(self) -> None:
-        """Begin."""
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Stop and wait for the present call."""
-        self._stopping.set()
-        self._thread.join()
-
-    def _run(self) -> None:
-        if not self._at_start and self._clock.wait(self._stopping, self._interval_s):
-            return
-        while not self._stopping.is_set():
-            try:
-                self._run_once()
-            except SunhallError as error:
-                log.error(
-                    "repeated_work_failed", extra={"fields": {"part": self._name, "code": error.code}}, exc_info=True
-                )
-            self._clock.wait(self._stopping, self._interval_s)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,175 @@
+"""Puts the console together: which concrete class stands behind which port. Only `main` and tests call it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version as installed_version
+from pathlib import Path
+from uuid import UUID
+
+import httpx
+from fastapi import FastAPI
+from sqlalchemy import insert, select
+
+from console.app import create_app
+from console.routes.accounts import router as accounts_router
+from console.routes.agent import router as agent_router
+from console.routes.audit import router as audit_router
+from console.routes.cameras import router as cameras_router
+from console.routes.devices import router as devices_router
+from console.routes.guard import Guard
+from console.routes.hall import router as hall_router
+from console.routes.problems import router as problems_router
+from console.routes.session import router as session_router
+from console.routes.setup import router as setup_router
+from console.routes.system import BUILT, WebFiles
+from console.routes.system import router as system_router
+from console.routes.workstations import router as workstations_router
+from console.services.accounts import Accounts
+from console.services.agents import Agents, Pace
+from console.services.audit_log import AuditLog
+from console.services.cameras import Cameras
+from console.services.devices import Devices
+from console.services.gateway_client import Gateway, HttpGateway
+from console.services.hall import Hall
+from console.services.passwords import Argon2Passwords, Passwords
+from console.services.problems import Problems
+from console.services.purposes import Purposes
+from console.services.sessions import Limits, Sessions
+from console.services.setup import Setup
+from console.services.signatures import WorkstationSignatures
+from console.services.throttle import Throttle
+from console.services.watchers import SilenceWatch, interval_of
+from console.services.window_map import WindowMap
+from console.services.workstations import Workstations
+from console.settings import ConsoleSettings
+from storage.archive.catalog import Catalog
+from storage.archive.ingest import Ingest
+from storage.archive.nonces import CatalogNonces
+from storage.archive.objects import DiskStore, ObjectStore
+from storage.archive.periodic import Periodic
+from storage.archive.tables import node
+from storage.clock import US, Clock
+from storage.identity.boxes import SecretBox
+from storage.identity.keys import DeviceKey
+from storage.ids import new_id
+from storage.lifecycle import Part
+
+SWEEP_S = 600.0
+
+
+@dataclass(frozen=True)
+class Ports:
+    """What tests replace: clock, catalog, stores (the first takes screens), the gateway, passwords, own identity."""
+
+    clock: Clock
+    catalog: Catalog
+    stores: Mapping[str, ObjectStore]
+    gateway: Gateway
+    passwords: Passwords
+    box: SecretBox
+    node_id: UUID
+    authority: Path | None = None
+
+
+@dataclass(frozen=True)
+class Console:
+    """The application, the parts that run beside it, and the set-up code's keeper."""
+
+    app: FastAPI
+    parts: Sequence[Part]
+    setup: Setup
+    accounts: Accounts
+
+
+def open_ports(settings: ConsoleSettings, clock: Clock, catalog: Catalog, authority: Path | None) -> Ports:
+    """The real ones; keys are made at the first start."""
+    key = DeviceKey.load_or_create(settings.keys / "console.key")
+    node_id = register_node(catalog, clock, key.public)
+    client = httpx.Client(
+        timeout=httpx.Timeout(settings.gateway.timeout_s, connect=5.0), trust_env=False, follow_redirects=False
+    )
+    return Ports(
+        clock=clock,
+        catalog=catalog,
+        stores=open_stores(settings),
+        gateway=HttpGateway(client, catalog, key, node_id, clock, settings.gateway.url),
+        passwords=Argon2Passwords(),
+        box=SecretBox.load_or_create(settings.keys / "secrets.key"),
+        node_id=node_id,
+        authority=authority,
+    )
+
+
+def open_stores(settings: ConsoleSettings) -> dict[str, ObjectStore]:
+    """The object stores by location, the one that takes new objects first."""
+    if settings.storage.kind == "disk":
+        return {DiskStore.location: DiskStore(settings.objects)}
+    from storage.archive.s3 import S3Store, make_client  # a hall on disk needs no client for S3
+
+    kept = settings.storage
+    client = make_client(kept.endpoint, kept.access_key, kept.secret_key, secure=kept.secure)
+    stores: dict[str, ObjectStore] = {S3Store.location: S3Store(client, kept.bucket)}
+    if settings.objects.is_dir():  # what was recorded before the hall moved to S3
+        stores[DiskStore.location] = DiskStore(settings.objects)
+    return stores
+
+
+def register_node(catalog: Catalog, clock: Clock, public_key: bytes) -> UUID:
+    """The id of this console's row in `node`, made at the first start."""
+    mine = (node.c.kind == "console", node.c.public_key == public_key)
+    with catalog.write() as conn:
+        known: UUID | None = conn.execute(select(node.c.id).where(*mine)).scalar()
+        if known is not None:
+            return known
+        made = new_id(clock)
+        values = {"id": made, "kind": "console", "name": "console", "public_key": public_key, "url": ""}
+        conn.execute(insert(node).values(**values, created_us=clock.now_us()))
+        return made
+
+
+def assemble(settings: ConsoleSettings, ports: Ports) -> Console:
+    """Services, routes and parts on these ports."""
+    clock, catalog = ports.clock, ports.catalog
+    version = installed_version("sunhall")
+    silent_us = round(settings.agents.silent_s * US)
+    store = next(iter(ports.stores.values()))
+    audit = AuditLog(clock)
+    window_map = WindowMap(clock)
+    ingest = Ingest(catalog, clock, str(ports.node_id))
+    limits = Limits(round(settings.sessions.hours * 3600 * US), round(settings.sessions.idle_minutes * 60 * US))
+    sessions = Sessions(catalog, clock, ports.passwords, Throttle(clock), audit, limits)
+    purposes = Purposes(catalog, clock, audit)
+    accounts = Accounts(catalog, clock, ports.passwords, audit)
+    code_file = settings.data / "setup-code"
+    setup = Setup(catalog, clock, accounts, Throttle(clock), audit, code_file, settings.objects)
+    hall = Hall(catalog, clock, audit)
+    devices = Devices(catalog, clock, ports.gateway, audit, window_map)
+    cameras = Cameras(catalog, clock, ports.gateway, audit, window_map)
+    workstations = Workstations(catalog, clock, audit, window_map, silent_us)
+    pace = Pace(settings.agents.interval_s, settings.agents.report_s)
+    agents = Agents(catalog, clock, ingest, store, audit, window_map, Throttle(clock), pace)
+    signatures = WorkstationSignatures(catalog, clock, CatalogNonces(catalog))
+    problems = Problems(catalog, clock, cameras, workstations)
+    guard = Guard(sessions, purposes)
+    files = WebFiles(Path(settings.web) if settings.web else BUILT)
+    routers = [
+        setup_router(setup, version, guard),
+        session_router(sessions, purposes, accounts, hall, clock, version, guard),
+        accounts_router(accounts, guard),
+        hall_router(hall, guard),
+        devices_router(devices, guard),
+        cameras_router(cameras, guard),
+        workstations_router(workstations, guard),
+        agent_router(agents, signatures, clock, guard),
+        audit_router(audit, catalog, guard),
+        problems_router(problems, guard),
+        system_router(files, ports.authority, guard),
+    ]
+    silence = SilenceWatch(catalog, clock, ingest, silent_us)
+    parts: list[Part] = [
+        Periodic("silence-watch", silence.run_once, clock, interval_s=interval_of(silent_us)),
+        Periodic("session-sweep", sessions.forget_expired, clock, interval_s=SWEEP_S),
+    ]
+    return Console(create_app(routers, version=version), parts, setup, accounts)
