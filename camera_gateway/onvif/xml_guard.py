@@ -28,9 +28,11 @@ class ForbiddenXml(Exception):
 class _Limits:
     depth: int = 0
     elements: int = 0
+    root: str = ""
 
     def opened(self, name: str, attributes: dict[str, str]) -> None:
-        del name, attributes
+        del attributes
+        self.root = self.root or name.rpartition(":")[2]
         self.depth += 1
         self.elements += 1
         if self.depth > MAX_DEPTH:
@@ -48,8 +50,8 @@ def _refuse_doctype(name: str, system: str | None, public: str | None, internal:
     raise ForbiddenXml("a document type declaration")
 
 
-def check_xml(body: bytes) -> None:
-    """Pass quietly when `body` may be parsed.
+def check_xml(body: bytes) -> str:
+    """The local name of the root element, when `body` may be parsed.
 
     Raises:
         NotXml: it is not well-formed.
@@ -66,6 +68,7 @@ def check_xml(body: bytes) -> None:
         parser.Parse(body, True)
     except (expat.ExpatError, ValueError, LookupError) as error:
         raise NotXml(str(error)) from error
+    return limits.root
 
 
 def parse_xml(body: bytes) -> ElementTree.Element:
