@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Protocol
 from uuid import UUID
 
-from storage.archive.objects import DiskStore, read_pieces
+from storage.archive.objects import DiskStore, missing, read_pieces
 from storage.errors import ObjectMissing
 from storage.files import publish, remove
 
@@ -79,6 +79,13 @@ class StagingFolder:
     def read(self, segment_id: UUID, start: int = 0, length: int | None = None) -> Iterator[bytes]:
         """The staged bytes [start, start + length). Raises ObjectMissing, InvalidInput (`range_invalid`)."""
         return read_pieces(self.path(segment_id), segment_id, self.location, start, length)
+
+    def size(self, segment_id: UUID) -> int:
+        """Bytes of a staged file. Raises ObjectMissing."""
+        try:
+            return self.path(segment_id).stat().st_size
+        except FileNotFoundError as error:
+            raise missing(segment_id, self.location) from error
 
     def remove(self, segment_id: UUID) -> None:
         """Remove a staged file; one that is gone is no error. Only after its row points elsewhere."""

@@ -447,6 +447,17 @@ removed = Table(  # what retention took away: one row per unbroken stretch, so t
     Index("ix_removed_stream_id_t0_us", "stream_id", "t0_us"),
 )
 
+orphan = Table(  # objects without a row: found and reported; adopted or set aside by a person, never deleted
+    "orphan",
+    metadata,
+    Column("object_id", Id, primary_key=True),
+    Column("location", String(64), primary_key=True),
+    Column("bytes", BigInteger, nullable=False),
+    _code("state"),  # found | adopted | quarantined
+    _us("found_us"),
+    _us("settled_us", nullable=True),
+)
+
 # --- evidence log ---------------------------------------------------------------------------------------------------
 leaf = Table(
     "leaf",

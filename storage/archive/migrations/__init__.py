@@ -44,3 +44,14 @@ def revisions() -> list[str]:
     """All revisions, oldest first."""
     script = ScriptDirectory.from_config(alembic_config())
     return [entry.revision for entry in reversed(list(script.walk_revisions()))]
+
+
+def defaults_differ(
+    _context: object, _found_column: object, _column: object, found: str | None, _default: object, wanted: str | None
+) -> bool:
+    """Alembic's question whether two server defaults differ: not by the quotes, brackets and casts around them."""
+    return _plain(found) != _plain(wanted)
+
+
+def _plain(default: str | None) -> str | None:
+    return None if default is None else default.split("::")[0].strip("()'\"")

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from alembic import context
 
+from storage.archive.migrations import defaults_differ
 from storage.archive.tables import Id, metadata
 
 
@@ -22,7 +23,7 @@ context.configure(
     target_metadata=metadata,
     render_as_batch=True,  # SQLite cannot alter a column: batches copy the table
     compare_type=True,
-    compare_server_default=True,
+    compare_server_default=defaults_differ,
     render_item=render_item,
 )
 with context.begin_transaction():

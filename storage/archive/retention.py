@@ -1,0 +1,362 @@
+"""The only way out of the archive: row → garbage mark → object → gone.
+
+One transaction checks the holds, removes the row, marks the object, extends the `removed` stretch and appends the
+delete leaf. Only then, outside of it, the object is deleted, and only after that its mark. A crash between any two
+steps leaves a mark that the next pass finishes. What is staged, held or kept for a case is never taken.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, Connection, Select, Table, and_, delete, exists, func, insert, or_, select, update
+
+from storage.archive import tables
+from storage.archive.alarms import close_alarm, open_alarm
+from storage.archive.catalog import Catalog
+from storage.archive.holds import lock_holds
+from storage.archive.ingest import stream_kind
+from storage.archive.objects import ObjectStore
+from storage.archive.space import GIB, Volume
+from storage.clock import US, Clock
+from storage.errors import Conflict, Unavailable
+from storage.evidence.chain import append_leaf
+from storage.evidence.leaf import Fact
+from storage.ids import new_id
+from storage.model import AlarmKind, EventKind, LeafKind, StreamKind
+
+log = logging.getLogger(__name__)
+
+DAY_US = 24 * 3600 * US
+CLOSING = (EventKind.DECIDED.value, EventKind.DELIVERED.value, EventKind.EVALUATED.value)
+"""A case whose last event is one of these is closed."""
+_LONGEST_VISIT_US = DAY_US
+
+
+@dataclass(frozen=True, slots=True)
+class RetentionRules:
+    """What the hall row does not hold. The basis of each default stands in docs/storage.md."""
+
+    case_days: int = 184
+    """Media of a case are kept this long after it closed: six months, the longest ones."""
+    open_case_days: int = 366
+    """A case that never closes counts as closed this long after its last event."""
+    headroom_bytes: int = 4 * GIB
+    """Without a quota: keep this much of the volume free (above the recorder's reserve)."""
+    batch: int = 40
+    """Rows that one transaction takes: about 50 ms."""
+
+
+@dataclass(frozen=True, slots=True)
+class RetentionReport:
+    """What one pass did."""
+
+    removed_rows: int = 0
+    removed_bytes: int = 0
+    deleted_objects: int = 0
+    failed_objects: int = 0
+    unmet_bytes: int = 0
+    """Bytes over the quota that nothing removable could give."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Candidate:
+    kind: str  # segment | screen
+    id: UUID
+    stream_id: UUID
+    chain: StreamKind
+    t0_us: int
+    t1_us: int
+    size_bytes: int
+    sha256: bytes
+    location: str
+
+
+class Retention:
+    """Removes what is too old, then what is over the quota, oldest first, then the objects that are marked."""
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        stores: Mapping[str, ObjectStore],
+        clock: Clock,
+        rules: RetentionRules | None = None,
+        volume: Volume | None = None,
+    ) -> None:
+        """`stores` by location; a row at another location (staging) is out of reach. `volume`: where objects lie on
+        disk, for halls without a quota."""
+        self._catalog = catalog
+        self._stores = stores
+        self._clock = clock
+        self._rules = rules or RetentionRules()
+        self._volume = volume
+
+    def run_once(self) -> RetentionReport:
+        """One pass. Objects that cannot be deleted now keep their marks and are counted; they are tried again."""
+        report = RetentionReport()
+        for hall_id, video_days, screen_days, quota in self._halls():
+            now_us = self._clock.now_us()
+            for kind, days in (("segment", video_days), ("screen", screen_days)):
+                report = self._remove_old(report, hall_id, kind, now_us - days * DAY_US)
+            report = self._remove_excess(report, hall_id, quota)
+        return self._sweep(report)
+
+    def _halls(self) -> Sequence[tuple[UUID, int, int, int]]:
+        table = tables.hall
+        with self._catalog.read() as conn:
+            rows = conn.execute(select(table.c.id, table.c.video_days, table.c.screen_days, table.c.quota_bytes))
+            return [(row.id, row.video_days, row.screen_days, row.quota_bytes) for row in rows]
+
+    # --- by age ------------------------------------------------------------------------------------------------------
+    def _remove_old(self, report: RetentionReport, hall_id: UUID, kind: str, before_us: int) -> RetentionReport:
+        while True:
+            taken = self._remove_batch(hall_id, (kind,), before_us, None, "age")
+            if not taken:
+                return report
+            report = _counted(report, taken)
+
+    # --- by quota ----------------------------------------------------------------------------------------------------
+    def _remove_excess(self, report: RetentionReport, hall_id: UUID, quota: int) -> RetentionReport:
+        excess = first = self._excess_bytes(hall_id, quota)
+        while excess > 0:
+            taken = self._remove_batch(hall_id, ("segment", "screen"), None, excess, "quota")
+            if not taken:
+                break
+            excess -= sum(each.size_bytes for each in taken)
+            report = _counted(report, taken)
+        self._alarm_quota(hall_id, excess, changed=first > 0)
+        return replace(report, unmet_bytes=report.unmet_bytes + max(0, excess))
+
+    def _excess_bytes(self, hall_id: UUID, quota: int) -> int:
+        """How many bytes must go: over the hall's quota, or into the volume's headroom."""
+        with self._catalog.read() as conn:
+            marked = _sum(conn, select(func.sum(tables.garbage.c.bytes)))
+            used = sum(_sum(conn, _of_hall(kind, hall_id, func.sum(_table(kind).c.bytes))) for kind in _KINDS)
+        over = used - quota if quota else 0
+        if self._volume is not None:
+            over = max(over, self._rules.headroom_bytes - self._volume.usage().free_bytes - marked)
+        return over
+
+    def _alarm_quota(self, hall_id: UUID, excess: int, *, changed: bool) -> None:
+        subject = f"quota:{hall_id}"
+        with self._catalog.write() as conn:
+            if excess > 0:
+                detail: dict[str, str | int] = {"cause": "nothing_left_to_remove", "bytes": excess}
+                open_alarm(conn, self._clock, AlarmKind.DISK_FORECAST, subject, detail)
+            else:
+                close_alarm(conn, self._clock, AlarmKind.DISK_FORECAST, subject)
+        if excess > 0 and changed:
+            log.error("quota_cannot_be_met", extra={"fields": {"hall": str(hall_id), "bytes": excess}})
+
+    # --- row and mark ------------------------------------------------------------------------------------------------
+    def _remove_batch(
+        self, hall_id: UUID, kinds: Sequence[str], before_us: int | None, enough: int | None, rule: str
+    ) -> list[_Candidate]:
+        """One transaction: the oldest removable rows of `kinds`, not more than `enough` bytes need."""
+        with self._catalog.write() as conn:
+            lock_holds(conn, hall_id)
+            found = [each for kind in kinds for each in self._candidates(conn, hall_id, kind, before_us)]
+            found.sort(key=lambda each: (each.t0_us, each.id))
+            taken = _enough(found[: self._rules.batch], enough)
+            for each in taken:
+                self._remove_row(conn, each, rule)
+        return taken
+
+    def _candidates(self, conn: Connection, hall_id: UUID, kind: str, before_us: int | None) -> Iterator[_Candidate]:
+        table, owner = _table(kind), _owner(kind)
+        columns = (table.c.id, owner, table.c.t0_us, table.c.t1_us, table.c.bytes, table.c.sha256, table.c.location)
+        query = _of_hall(kind, hall_id, *columns, *_role(kind)).where(table.c.location.in_(list(self._stores)))
+        if before_us is not None:
+            query = query.where(table.c.t1_us <= before_us)
+        query = query.where(~_held(table, kind), ~self._kept_for_a_case(kind, table))
+        for row in conn.execute(query.order_by(table.c.t0_us).limit(self._rules.batch)).all():
+            yield _Candidate(
+                kind=kind,
+                id=row[0],
+                stream_id=row[1],
+                chain=stream_kind(row[7]) if kind == "segment" else StreamKind.SCREEN,
+                t0_us=row[2],
+                t1_us=row[3],
+                size_bytes=row[4],
+                sha256=bytes(row[5]),
+                location=row[6],
+            )
+
+    def _kept_for_a_case(self, kind: str, table: Table) -> ColumnElement[bool]:
+        """A visit overlaps the media at a window that their camera saw, or their workstation served, at that time."""
+        now_us, rules = self._clock.now_us(), self._rules
+        visits, cases, maps, mapped = tables.visit, tables.case, _maps(kind), _mapped(kind, table)
+        closed = cases.c.status.in_(CLOSING)
+        kept = or_(
+            and_(closed, cases.c.last_us > now_us - rules.case_days * DAY_US),
+            and_(~closed, cases.c.last_us > now_us - rules.open_case_days * DAY_US),
+        )
+        end_us = func.coalesce(visits.c.t1_us, visits.c.t0_us + _LONGEST_VISIT_US)
+        overlap = and_(
+            visits.c.superseded_us.is_(None),
+            visits.c.t0_us < table.c.t1_us,
+            visits.c.t0_us > table.c.t0_us - _LONGEST_VISIT_US,
+            end_us > table.c.t0_us,
+        )
+        in_force = and_(maps.c.from_us < table.c.t1_us, or_(maps.c.to_us.is_(None), maps.c.to_us > table.c.t0_us))
+        joined = visits.join(cases, visits.c.case_id == cases.c.id).join(maps, maps.c.window_id == visits.c.window_id)
+        return exists(select(visits.c.id).select_from(joined).where(mapped, overlap, in_force, kept))
+
+    def _remove_row(self, conn: Connection, each: _Candidate, rule: str) -> None:
+        now_us = self._clock.now_us()
+        conn.execute(delete(_table(each.kind)).where(_table(each.kind).c.id == each.id))
+        mark = {"object_id": each.id, "kind": each.kind, "location": each.location, "stream_id": each.stream_id}
+        mark |= {"t0_us": each.t0_us, "bytes": each.size_bytes, "rule": rule, "marked_us": now_us}
+        conn.execute(insert(tables.garbage).values(**mark))
+        self._extend_removed(conn, each, rule)
+        facts: dict[str, Fact] = {
+            "id": str(each.id),
+            "t0_us": each.t0_us,
+            "t1_us": each.t1_us,
+            "sha256": each.sha256.hex(),
+            "bytes": each.size_bytes,
+            "rule": rule,
+            "removed_us": now_us,
+        }
+        append_leaf(conn, each.stream_id, each.chain, LeafKind.DELETE, facts, _epoch(conn, each.stream_id))
+
+    def _extend_removed(self, conn: Connection, each: _Candidate, rule: str) -> None:
+        """One row for an unbroken stretch: a segment that touches the last one lengthens it."""
+        table = tables.removed
+        touching = and_(table.c.t0_us <= each.t0_us, table.c.t1_us >= each.t0_us)
+        mine = select(table.c.id, table.c.t1_us).where(table.c.stream_id == each.stream_id, table.c.rule == rule)
+        query = mine.where(touching).order_by(table.c.t0_us.desc()).limit(1)
+        row = conn.execute(query).one_or_none()
+        if row is None:
+            values = {"stream_id": each.stream_id, "t0_us": each.t0_us, "t1_us": each.t1_us, "rule": rule}
+            conn.execute(insert(table).values(id=new_id(self._clock), removed_us=self._clock.now_us(), **values))
+        elif row.t1_us < each.t1_us:
+            change = update(table).where(table.c.id == row.id)
+            conn.execute(change.values(t1_us=each.t1_us, removed_us=self._clock.now_us()))
+
+    # --- object and gone ---------------------------------------------------------------------------------------------
+    def _sweep(self, report: RetentionReport) -> RetentionReport:
+        """Delete marked objects, oldest first, and then their marks."""
+        after: tuple[int, UUID] | None = None
+        while True:
+            page = self._marked(after)
+            for object_id, location, _ in page:
+                gone = self._delete_object(object_id, location)
+                report = replace(
+                    report,
+                    deleted_objects=report.deleted_objects + gone,
+                    failed_objects=report.failed_objects + (not gone),
+                )
+            if len(page) < self._rules.batch:
+                return report
+            after = page[-1][2], page[-1][0]
+
+    def _marked(self, after: tuple[int, UUID] | None) -> list[tuple[UUID, str, int]]:
+        table = tables.garbage
+        query = select(table.c.object_id, table.c.location, table.c.t0_us).order_by(table.c.t0_us, table.c.object_id)
+        if after is not None:
+            later = and_(table.c.t0_us == after[0], table.c.object_id > after[1])
+            query = query.where(or_(table.c.t0_us > after[0], later))
+        with self._catalog.read() as conn:
+            rows = conn.execute(query.limit(self._rules.batch)).all()
+            return [(row.object_id, row.location, row.t0_us) for row in rows]
+
+    def _delete_object(self, object_id: UUID, location: str) -> bool:
+        store = self._stores.get(location)
+        if store is None:
+            return False
+        try:
+            store.delete(object_id)
+        except (Unavailable, Conflict, OSError) as error:
+            log.warning("object_not_deleted", extra={"fields": {"object": str(object_id), "error": str(error)}})
+            return False
+        with self._catalog.write() as conn:
+            conn.execute(delete(tables.garbage).where(tables.garbage.c.object_id == object_id))
+        return True
+
+
+_KINDS = ("segment", "screen")
+
+
+def _table(kind: str) -> Table:
+    return tables.segment if kind == "segment" else tables.screen_segment
+
+
+def _owner(kind: str) -> ColumnElement[UUID]:
+    return tables.segment.c.stream_id if kind == "segment" else tables.screen_segment.c.monitor_id
+
+
+def _role(kind: str) -> tuple[ColumnElement[str], ...]:
+    return (tables.stream.c.role,) if kind == "segment" else ()
+
+
+def _of_hall(kind: str, hall_id: UUID, *columns: ColumnElement[Any]) -> Select[Any]:
+    """Rows of one hall's media, joined with what they belong to."""
+    if kind == "segment":
+        media, streams, channels, devices = tables.segment, tables.stream, tables.channel, tables.device
+        joined = media.join(streams, media.c.stream_id == streams.c.id)
+        joined = joined.join(channels, streams.c.channel_id == channels.c.id)
+        joined = joined.join(devices, channels.c.device_id == devices.c.id)
+        return select(*columns).select_from(joined).where(devices.c.hall_id == hall_id)
+    screens, monitors, workstations = tables.screen_segment, tables.monitor, tables.workstation
+    joined = screens.join(monitors, screens.c.monitor_id == monitors.c.id)
+    joined = joined.join(workstations, monitors.c.workstation_id == workstations.c.id)
+    return select(*columns).select_from(joined).where(workstations.c.hall_id == hall_id)
+
+
+def _maps(kind: str) -> Table:
+    return tables.camera_window if kind == "segment" else tables.workstation_window
+
+
+def _mapped(kind: str, table: Table) -> ColumnElement[bool]:
+    """The map row is about the media's own camera or workstation (correlated with the outer query's joins)."""
+    if kind == "segment":
+        streams = tables.stream.alias()
+        owner = select(streams.c.channel_id).where(streams.c.id == table.c.stream_id).scalar_subquery()
+        return tables.camera_window.c.channel_id == owner
+    monitors = tables.monitor.alias()
+    owner = select(monitors.c.workstation_id).where(monitors.c.id == table.c.monitor_id).scalar_subquery()
+    return tables.workstation_window.c.workstation_id == owner
+
+
+def _held(table: Table, kind: str) -> ColumnElement[bool]:
+    holds = tables.hold
+    mine = and_(
+        holds.c.subject_kind == ("stream" if kind == "segment" else "monitor"), holds.c.subject_id == _owner(kind)
+    )
+    overlap = and_(holds.c.t0_us < table.c.t1_us, holds.c.t1_us > table.c.t0_us)
+    return exists(
+        select(holds.c.id).where(holds.c.released_us.is_(None), overlap, or_(mine, holds.c.subject_kind == "hall"))
+    )
+
+
+def _sum(conn: Connection, query: Select[Any]) -> int:
+    return int(conn.execute(query).scalar_one() or 0)
+
+
+def _enough(found: list[_Candidate], enough: int | None) -> list[_Candidate]:
+    if enough is None:
+        return found
+    taken, total = [], 0
+    for each in found:
+        if total >= enough:
+            break
+        taken.append(each)
+        total += each.size_bytes
+    return taken
+
+
+def _counted(report: RetentionReport, taken: Sequence[_Candidate]) -> RetentionReport:
+    size = sum(each.size_bytes for each in taken)
+    return replace(report, removed_rows=report.removed_rows + len(taken), removed_bytes=report.removed_bytes + size)
+
+
+def _epoch(conn: Connection, stream_id: UUID) -> int:
+    """Retention writes under whatever lease the stream has: it does not compete with the recorder."""
+    heads = tables.stream_head
+    found = conn.execute(select(heads.c.epoch).where(heads.c.stream_id == stream_id)).scalar_one_or_none()
+    return 0 if found is None else int(found)
