@@ -1,4 +1,4 @@
-"""Looking at a port with bare hands: does it accept, does it speak RTSP. So a camera with ONVIF off is told from none."""
+"""Looking at a port with bare hands: does it accept, does it speak RTSP. Tells a camera with ONVIF off from none."""
 
 from __future__ import annotations
 

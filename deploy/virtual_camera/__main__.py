@@ -68,11 +68,12 @@ def _announce(hall: Hall, as_json: bool) -> None:
     print(f"control: http://127.0.0.1:{facts['control']}/v1/cameras", flush=True)
 
 
-async def _stdin_ends() -> None:
+async def _stdin_ends(stop: asyncio.Event) -> None:
     loop = asyncio.get_running_loop()
     reader = asyncio.StreamReader()
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
     await reader.read()
+    stop.set()
 
 
 async def _wait(follow_stdin: bool) -> None:
@@ -80,10 +81,11 @@ async def _wait(follow_stdin: bool) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
-    waits = [asyncio.create_task(stop.wait())]
-    if follow_stdin:
-        waits.append(asyncio.create_task(_stdin_ends()))  # type: ignore[arg-type]  # only waited for
-    await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    parent = asyncio.create_task(_stdin_ends(stop)) if follow_stdin else None
+    await stop.wait()
+    if parent is not None:
+        parent.cancel()
+        await asyncio.gather(parent, return_exceptions=True)
 
 
 async def _run(options: argparse.Namespace) -> None:
