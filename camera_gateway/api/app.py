@@ -1,0 +1,134 @@
+"""The FastAPI application: parse, call, answer. Everything it needs comes in by its constructor."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from fastapi import Depends, FastAPI, Request, WebSocket
+from fastapi.responses import FileResponse, JSONResponse, Response
+from starlette.concurrency import run_in_threadpool
+
+from camera_gateway.api.callers import Callers
+from camera_gateway.api.live_socket import LiveSocket
+from camera_gateway.api.picture import jpeg_of
+from camera_gateway.live.hub import Hub
+from camera_gateway.live.link_server import LinkServer
+from storage.clock import Clock
+from storage.errors import (
+    Conflict,
+    DeviceError,
+    DeviceFault,
+    InvalidInput,
+    MediaError,
+    NotAuthenticated,
+    NotFound,
+    NotPermitted,
+    SunhallError,
+    Unavailable,
+)
+
+log = logging.getLogger(__name__)
+
+SNAPSHOT_S = 8.0
+_STATUS: tuple[tuple[type[SunhallError], int], ...] = (
+    (NotAuthenticated, 401),
+    (NotPermitted, 403),
+    (NotFound, 404),
+    (Conflict, 409),
+    (InvalidInput, 422),
+    (DeviceError, 422),
+    (MediaError, 502),
+    (Unavailable, 503),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayApi:
+    """What the routes call."""
+
+    clock: Clock
+    callers: Callers
+    hub: Hub
+    link: LinkServer
+    staged_path: Callable[[UUID], Path | None]
+    disk: Callable[[], dict[str, int]]  # {"staging_bytes", "disk_free_bytes"}; blocking
+    workers: int
+
+
+def make_app(api: GatewayApi) -> FastAPI:
+    """The application around `api`; the live link runs as long as the application does."""
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        await api.link.start()
+        try:
+            yield
+        finally:
+            await api.link.stop()
+
+    app = FastAPI(title="Sunhall camera gateway", lifespan=lifespan, docs_url=None, redoc_url=None)
+    app.add_exception_handler(SunhallError, answer_error)
+    _add_media_routes(app, api)
+    _add_state_routes(app, api)
+    return app
+
+
+async def answer_error(_request: Request, error: Exception) -> Response:
+    """Any error of ours as `{"error": {...}}` with its status."""
+    if not isinstance(error, SunhallError):
+        raise error
+    status = next((status for kind, status in _STATUS if isinstance(error, kind)), 500)
+    body = {"error": {"code": error.code, "message": error.message, "fields": error.fields}}
+    return JSONResponse(body, status_code=status)
+
+
+def _add_media_routes(app: FastAPI, api: GatewayApi) -> None:
+    signed = Depends(api.callers)
+
+    @app.get("/v1/streams/{stream_id}/snapshot", dependencies=[signed])
+    async def snapshot(stream_id: UUID) -> Response:
+        try:
+            media = await api.hub.key_frame(stream_id, SNAPSHOT_S)
+        except TimeoutError as error:
+            raise DeviceError(DeviceFault.NO_MEDIA, "no key frame came in time") from error
+        picture = await run_in_threadpool(jpeg_of, media)
+        return Response(picture, media_type="image/jpeg", headers={"Cache-Control": "no-store"})
+
+    @app.get("/v1/staged/{segment_id}", dependencies=[signed])
+    def staged(segment_id: UUID) -> Response:
+        path = api.staged_path(segment_id)
+        if path is None:
+            raise NotFound("staged_not_found", "no such segment is staged here", id=str(segment_id))
+        return FileResponse(path, media_type="video/mp4")
+
+    @app.websocket("/v1/live")
+    async def live(socket: WebSocket) -> None:
+        try:
+            await api.callers.websocket(socket)
+        except (NotAuthenticated, Unavailable) as error:
+            log.warning("live_refused", extra={"fields": {"code": error.code}})
+            await socket.close(code=4401 if isinstance(error, NotAuthenticated) else 4503)
+            return
+        await socket.accept()
+        await LiveSocket(socket, api.hub, api.clock).run()
+
+
+def _add_state_routes(app: FastAPI, api: GatewayApi) -> None:
+    signed = Depends(api.callers)
+
+    @app.post("/v1/refresh", dependencies=[signed])
+    async def refresh() -> dict[str, Any]:
+        api.link.tell_refresh()
+        return {}
+
+    @app.get("/v1/health", dependencies=[signed])
+    async def health() -> dict[str, Any]:
+        disk = await run_in_threadpool(api.disk)
+        connected = api.link.workers
+        return {"ok": connected == api.workers, "workers": connected, "streams": api.hub.states, **disk}

@@ -1,0 +1,115 @@
+"""Puts the API and live process together from its concrete classes."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import socket
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import UUID
+
+import uvicorn
+
+from camera_gateway.api.app import GatewayApi, make_app
+from camera_gateway.api.callers import Callers
+from camera_gateway.catalog_plan import console_key
+from camera_gateway.live.hub import Hub
+from camera_gateway.live.link_server import LinkServer
+from camera_gateway.recorder.disk import free_bytes
+from camera_gateway.settings import GatewaySettings
+from camera_gateway.worker_process import own_node
+from storage.archive.catalog import Catalog
+from storage.archive.staging import StagingFolder
+from storage.clock import SystemClock
+from storage.errors import ConfigurationError
+
+log = logging.getLogger(__name__)
+
+SEND_BUFFER = 64 << 10
+"""Bytes that the kernel may hold for a viewer: its own default is over a minute of a tile."""
+
+
+def run_api(settings: GatewaySettings, stop: threading.Event) -> int:
+    """Answer consoles until `stop`; returns the exit status."""
+    clock = SystemClock()
+    catalog = Catalog.open(settings.catalog, clock)
+    gateway_id = own_node(settings, catalog)
+    staging = StagingFolder(settings.staging, gateway_id)
+    links: list[LinkServer] = []
+    hub = Hub(clock, lambda watched: links[0].tell_watched(watched))
+    links.append(LinkServer(settings.live_socket, hub))
+    api = GatewayApi(
+        clock,
+        Callers(lambda node_id: console_key(catalog, node_id), clock),
+        hub,
+        links[0],
+        lambda segment_id: _existing(staging, segment_id),
+        lambda: {"staging_bytes": staging.total_bytes(), "disk_free_bytes": free_bytes(settings.data)},
+        settings.worker_count,
+    )
+    listening = listen(settings.listen.host, settings.listen.port)
+    serve(QuietServer(server_config(make_app(api))), listening, stop)
+    catalog.close()
+    return 0
+
+
+def server_config(app: object) -> uvicorn.Config:
+    """How uvicorn runs the API: uvloop, the sans-IO WebSocket, no compression of media."""
+    return uvicorn.Config(
+        app,  # type: ignore[arg-type]  # any ASGI application
+        loop="uvloop",
+        ws="websockets-sansio",
+        ws_per_message_deflate=False,
+        ws_max_size=64 << 10,
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        timeout_graceful_shutdown=3,
+    )
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening socket whose connections have a small send buffer.
+
+    Raises:
+        ConfigurationError: the address is taken or not ours.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
+        listening.bind((host, port))
+        listening.listen(128)
+    except OSError as error:
+        listening.close()
+        raise ConfigurationError(
+            "listen_failed", f"cannot listen on {host}:{port} ({error.strerror}): change listen.port"
+        ) from error
+    return listening
+
+
+class QuietServer(uvicorn.Server):
+    """Leaves signals alone: ours drain at the first and leave at once at the second."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def serve(server: uvicorn.Server, listening: socket.socket, stop: threading.Event) -> None:
+    """Run the server on `listening` until `stop`."""
+
+    def watch() -> None:
+        stop.wait()
+        server.should_exit = True
+
+    threading.Thread(target=watch, name="stop-watch", daemon=True).start()
+    server.run([listening])
+
+
+def _existing(staging: StagingFolder, segment_id: UUID) -> Path | None:
+    path = staging.path(segment_id)
+    return path if path.is_file() else None

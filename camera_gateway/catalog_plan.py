@@ -1,0 +1,162 @@
+"""The gateway's side of the catalog: its node, its plan, what its streams are doing, and its alarms."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from uuid import UUID
+
+from sqlalchemy import Connection, insert, select, update
+
+from camera_gateway.board import StreamState
+from camera_gateway.plan import DevicePlan, StreamPlan
+from storage.archive.alarms import close_alarm, open_alarm
+from storage.archive.catalog import Catalog
+from storage.archive.tables import channel, device, node, stream, stream_state
+from storage.clock import Clock
+from storage.ids import new_id
+from storage.model import AlarmKind
+
+
+@dataclass(frozen=True, slots=True)
+class AlarmChange:
+    """An alarm to open or to close."""
+
+    kind: AlarmKind
+    subject: str
+    opened: bool
+    detail: tuple[tuple[str, str], ...] = ()
+
+
+def register_node(catalog: Catalog, public_key: bytes, name: str, url: str) -> UUID:
+    """The id of this gateway's node row, made now when its key is not known yet."""
+    clock = catalog.clock
+    with catalog.write() as conn:
+        query = select(node.c.id).where(node.c.kind == "gateway", node.c.public_key == public_key)
+        known: UUID | None = conn.execute(query).scalar_one_or_none()
+        seen = {"name": name, "url": url, "seen_us": clock.now_us()}
+        if known is not None:
+            conn.execute(update(node).where(node.c.id == known).values(**seen))
+            return known
+        made = new_id(clock)
+        row = {"id": made, "kind": "gateway", "public_key": public_key, "created_us": clock.now_us()}
+        conn.execute(insert(node).values(**row, **seen))
+        return made
+
+
+def find_node(catalog: Catalog, public_key: bytes) -> UUID | None:
+    """The id of the node with that key, if it is registered."""
+    with catalog.read() as conn:
+        query = select(node.c.id).where(node.c.kind == "gateway", node.c.public_key == public_key)
+        return conn.execute(query).scalar_one_or_none()
+
+
+def console_key(catalog: Catalog, node_id: UUID) -> bytes | None:
+    """The public key of a console, or None when no such console is known."""
+    with catalog.read() as conn:
+        query = select(node.c.public_key).where(node.c.id == node_id, node.c.kind == "console")
+        return conn.execute(query).scalar_one_or_none()
+
+
+class CatalogPlan:
+    """The share of worker `index` of `count`: devices in the order of their ids, dealt out in turn.
+
+    Ids are made in time order and retired devices keep their place, so a new device moves no other.
+    """
+
+    def __init__(self, catalog: Catalog, gateway_id: UUID, index: int, count: int) -> None:
+        self._catalog = catalog
+        self._gateway_id = gateway_id
+        self._index = index
+        self._count = count
+
+    def streams(self) -> list[StreamPlan]:
+        with self._catalog.read() as conn:
+            mine = self._device_ids(conn)
+            joined = stream.join(channel, stream.c.channel_id == channel.c.id)
+            joined = joined.join(device, channel.c.device_id == device.c.id)
+            query = select(stream, *_DEVICE_COLUMNS).select_from(joined)
+            rows = conn.execute(query.where(device.c.id.in_(mine), device.c.retired_us.is_(None))).all()
+        devices: dict[UUID, DevicePlan] = {}
+        plans: list[StreamPlan] = []
+        for row in rows:
+            plan = DevicePlan(
+                *(row.device_id, row.enabled, row.username, row.password_box, row.credential_version),
+                row.auth_failures,
+            )
+            owner = devices.setdefault(row.device_id, plan)
+            plans.append(
+                StreamPlan(*(row.id, row.channel_id, row.role, row.uri, row.transport, row.codec, row.recorded), owner)
+            )
+        return sorted(plans, key=lambda plan: plan.id)
+
+    def stream_ids(self) -> set[UUID]:
+        """All streams of this worker's devices, retired ones too: whose leftovers it recovers."""
+        with self._catalog.read() as conn:
+            joined = stream.join(channel, stream.c.channel_id == channel.c.id)
+            query = select(stream.c.id).select_from(joined)
+            return set(conn.execute(query.where(channel.c.device_id.in_(self._device_ids(conn)))).scalars())
+
+    def authentication_failed(self, device_id: UUID, credential_version: int) -> None:
+        same = (device.c.id == device_id, device.c.credential_version == credential_version)
+        with self._catalog.write() as conn:
+            conn.execute(update(device).where(*same).values(auth_failures=device.c.auth_failures + 1))
+
+    def authentication_succeeded(self, device_id: UUID) -> None:
+        with self._catalog.write() as conn:
+            conn.execute(update(device).where(device.c.id == device_id).values(auth_failures=0))
+
+    def _device_ids(self, conn: Connection) -> list[UUID]:
+        query = select(device.c.id).where(device.c.gateway_id == self._gateway_id)
+        ids = sorted(conn.execute(query).scalars())
+        return ids[self._index :: self._count]
+
+
+_DEVICE_COLUMNS = (
+    device.c.id.label("device_id"),
+    device.c.enabled,
+    device.c.username,
+    device.c.password_box,
+    device.c.credential_version,
+    device.c.auth_failures,
+)
+
+
+def write_states(catalog: Catalog, clock: Clock, states: Mapping[UUID, StreamState]) -> None:
+    """Put the states into `stream_state`. Streams that have lost their row meanwhile are left out."""
+    if not states:
+        return
+    with catalog.write() as conn:
+        known = set(conn.execute(select(stream.c.id).where(stream.c.id.in_(list(states)))).scalars())
+        for stream_id, state in states.items():
+            if stream_id in known:
+                _write_state(conn, clock.now_us(), stream_id, state)
+
+
+def _write_state(conn: Connection, now_us: int, stream_id: UUID, state: StreamState) -> None:
+    values = {
+        "live": state.live.value,
+        "live_cause": state.live_cause,
+        "live_since_us": state.live_since_us,
+        "recording": state.recording,
+        "recording_cause": state.recording_cause,
+        "recording_since_us": state.recording_since_us,
+        "last_frame_us": state.last_frame_us,
+        "updated_us": now_us,
+    }
+    changed = conn.execute(update(stream_state).where(stream_state.c.stream_id == stream_id).values(**values))
+    if changed.rowcount == 0:
+        conn.execute(insert(stream_state).values(stream_id=stream_id, **values))
+
+
+def write_alarms(catalog: Catalog, clock: Clock, changes: Iterable[AlarmChange]) -> None:
+    """Open and close alarms in one transaction."""
+    wanted = list(changes)
+    if not wanted:
+        return
+    with catalog.write() as conn:
+        for change in wanted:
+            if change.opened:
+                open_alarm(conn, clock, change.kind, change.subject, dict(change.detail))
+            else:
+                close_alarm(conn, clock, change.kind, change.subject)

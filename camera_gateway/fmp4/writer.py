@@ -1,0 +1,147 @@
+"""Init segments, fragments in both framings, and the random access index at the end of a file.
+
+Files hold fragments of at most a second; viewers get one frame per fragment. Both have one video track with
+timescale 90000, movie durations of 0 (which puts browsers into live mode) and true sync flags.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from camera_gateway.fmp4.boxes import box, full_box
+from camera_gateway.fmp4.parameters import VideoFormat
+
+TIMESCALE = 90_000
+IDENTITY_UUID = UUID("6f0d3a52-9d0b-4c1e-9a51-73756e68616c")
+"""User type of the identity box (the last six bytes spell "sunhal")."""
+
+_MATRIX = struct.pack(">9I", 0x10000, 0, 0, 0, 0x10000, 0, 0, 0, 0x40000000)
+_SYNC = 0x0200_0000
+_NOT_SYNC = 0x0101_0000
+_FRAME = struct.Struct(">I4s I4sII I4s I4sIIIII I4sIQ I4sIIiI I4s")
+_RUN_HEAD = struct.Struct(">I4s I4sII I4s I4sII I4sIQ I4sIIi")
+_RUN_SAMPLE = struct.Struct(">IIIi")
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One frame in a file: duration and composition offset in 1/90000 s."""
+
+    data: bytes
+    duration: int
+    offset: int
+    key: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who a recorded file is, so that the catalog can be rebuilt from the files."""
+
+    segment: UUID
+    stream: UUID
+    run: UUID
+    t0_us: int
+
+
+def init_segment(video: VideoFormat, identity: Identity | None = None) -> bytes:
+    """`ftyp`, the identity box if there is one, and `moov`."""
+    return box(b"ftyp", b"iso5", struct.pack(">I", 512), b"iso5iso6mp41") + _identity_box(identity) + _moov(video)
+
+
+def frame_fragment(sequence: int, decode_time: int, duration: int, offset: int, key: bool, data: bytes) -> bytes:
+    """One frame as `moof` and `mdat`; times in 1/90000 s."""
+    head = _FRAME.pack(
+        *(104, b"moof", 16, b"mfhd", 0, sequence & 0xFFFFFFFF, 80, b"traf"),
+        *(28, b"tfhd", 0x020038, 1, duration, len(data), _SYNC if key else _NOT_SYNC),
+        *(20, b"tfdt", 0x0100_0000, decode_time, 24, b"trun", 0x0100_0801, 1, 112, offset),
+        *(len(data) + 8, b"mdat"),
+    )
+    return head + data
+
+
+def fragment(sequence: int, decode_time: int, samples: Sequence[Sample]) -> bytes:
+    """Several frames as one `moof` and `mdat`; `decode_time` is that of the first."""
+    count = len(samples)
+    trun = 20 + 16 * count
+    moof = 68 + trun
+    parts = [
+        _RUN_HEAD.pack(
+            *(moof, b"moof", 16, b"mfhd", 0, sequence & 0xFFFFFFFF, moof - 24, b"traf"),
+            *(16, b"tfhd", 0x020000, 1, 20, b"tfdt", 0x0100_0000, decode_time),
+            *(trun, b"trun", 0x0100_0F01, count, moof + 8),
+        )
+    ]
+    parts += [_RUN_SAMPLE.pack(s.duration, len(s.data), _SYNC if s.key else _NOT_SYNC, s.offset) for s in samples]
+    parts.append(struct.pack(">I4s", 8 + sum(len(s.data) for s in samples), b"mdat"))
+    parts += [s.data for s in samples]
+    return b"".join(parts)
+
+
+def random_access_index(entries: Sequence[tuple[int, int]]) -> bytes:
+    """`mfra` at the end of a file: (decode time, offset of `moof`) of each fragment that starts with a key frame."""
+    rows = b"".join(struct.pack(">QQBBB", time, offset, 1, 1, 1) for time, offset in entries)
+    tfra = full_box(b"tfra", 1, 0, struct.pack(">III", 1, 0, len(entries)), rows)
+    size = 8 + len(tfra) + 16
+    return box(b"mfra", tfra, full_box(b"mfro", 0, 0, struct.pack(">I", size)))
+
+
+def _identity_box(identity: Identity | None) -> bytes:
+    if identity is None:
+        return b""
+    facts = {
+        "run": str(identity.run),
+        "segment": str(identity.segment),
+        "stream": str(identity.stream),
+        "t0_us": identity.t0_us,
+    }
+    return box(b"uuid", IDENTITY_UUID.bytes, json.dumps(facts, sort_keys=True, separators=(",", ":")).encode())
+
+
+def _moov(video: VideoFormat) -> bytes:
+    movie = struct.pack(">IIIIIH", 0, 0, 1000, 0, 0x10000, 0x100) + b"\0" * 10 + _MATRIX + b"\0" * 24
+    extends = full_box(b"trex", 0, 0, struct.pack(">IIIII", 1, 1, 0, 0, 0))
+    return box(
+        b"moov",
+        full_box(b"mvhd", 0, 0, movie, struct.pack(">I", 2)),
+        _track(video),
+        box(b"mvex", extends),
+    )
+
+
+def _track(video: VideoFormat) -> bytes:
+    size = struct.pack(">II", video.width << 16, video.height << 16)
+    header = struct.pack(">IIIII", 0, 0, 1, 0, 0) + b"\0" * 16 + _MATRIX + size
+    media = box(
+        b"mdia",
+        full_box(b"mdhd", 0, 0, struct.pack(">IIIIHH", 0, 0, TIMESCALE, 0, 0x55C4, 0)),
+        full_box(b"hdlr", 0, 0, struct.pack(">I4s", 0, b"vide"), b"\0" * 12, b"video\0"),
+        box(b"minf", full_box(b"vmhd", 0, 1, b"\0" * 8), _data_information(), _sample_table(video)),
+    )
+    return box(b"trak", full_box(b"tkhd", 0, 3, header), media)
+
+
+def _data_information() -> bytes:
+    return box(b"dinf", full_box(b"dref", 0, 0, struct.pack(">I", 1), full_box(b"url ", 0, 1)))
+
+
+def _sample_table(video: VideoFormat) -> bytes:
+    entry = box(
+        video.entry,
+        b"\0" * 6 + struct.pack(">H", 1) + b"\0" * 16,
+        struct.pack(">HHIIIH", video.width, video.height, 0x480000, 0x480000, 0, 1),
+        b"\0" * 32 + struct.pack(">Hh", 24, -1),
+        box(video.record_type, video.record),
+    )
+    none = struct.pack(">I", 0)
+    return box(
+        b"stbl",
+        full_box(b"stsd", 0, 0, struct.pack(">I", 1), entry),
+        full_box(b"stts", 0, 0, none),
+        full_box(b"stsc", 0, 0, none),
+        full_box(b"stsz", 0, 0, none, none),
+        full_box(b"stco", 0, 0, none),
+    )

@@ -1,0 +1,1 @@
+"""From access units to committed segments: timing, cutting, the disk and the archive."""

@@ -1,0 +1,156 @@
+"""The light parent of the gateway: starts ingest workers and the API process, restarts them, stops them.
+
+It imports nothing heavy. Children hold two things of it: the read end of a pipe, so that they drain when it dies, and
+the gateway's lock, so that a new gateway waits until the last child of an old one is gone.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from storage.clock import Clock
+from storage.errors import ConfigurationError
+
+log = logging.getLogger(__name__)
+
+BACKOFF_S = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0)
+_DRAIN_S = 20.0
+_LOCK_S = 30.0
+_STEADY_S = 60.0
+
+
+class GatewayLock:
+    """At most one gateway works on a data folder; inherited by children through their file descriptors."""
+
+    def __init__(self, path: Path, clock: Clock) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self.descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self._path = path
+        self._clock = clock
+
+    def take(self, stop: threading.Event) -> None:
+        """Wait for the lock.
+
+        Raises:
+            ConfigurationError: another gateway has kept it for 30 s (`gateway_running`), or we are asked to stop.
+        """
+        deadline = self._clock.monotonic() + _LOCK_S
+        while True:
+            try:
+                fcntl.flock(self.descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                if self._clock.monotonic() > deadline or self._clock.wait(stop, 0.2):
+                    raise ConfigurationError(
+                        "gateway_running", f"another gateway works on this data folder (lock {self._path})"
+                    ) from error
+            else:
+                return
+
+
+@dataclass(slots=True)
+class _Child:
+    name: str
+    arguments: list[str]
+    process: subprocess.Popen[bytes] | None = None
+    started_at: float = 0.0
+    failures: int = 0
+    restart_at: float = 0.0
+
+
+@dataclass(slots=True)
+class Supervisor:
+    """Keeps `programs` (name and arguments after `python -m camera_gateway.main`) running until asked to stop."""
+
+    programs: Sequence[tuple[str, Sequence[str]]]
+    lock: GatewayLock
+    clock: Clock
+    _children: list[_Child] = field(default_factory=list)
+
+    def run(self, stop: threading.Event) -> None:
+        """Returns when `stop` is set and all children are gone."""
+        self._children = [_Child(name, list(arguments)) for name, arguments in self.programs]
+        try:
+            while not stop.is_set():
+                for child in self._children:
+                    self._tend(child)
+                self.clock.wait(stop, 0.5)
+        finally:
+            self._stop_all()
+
+    def _tend(self, child: _Child) -> None:
+        now = self.clock.monotonic()
+        if child.process is not None:
+            status = child.process.poll()
+            if status is None:
+                return
+            self._note_end(child, status, now)
+        if now >= child.restart_at:
+            child.process = self._spawn(child)
+            child.started_at = now
+
+    def _note_end(self, child: _Child, status: int, now: float) -> None:
+        if now - child.started_at > _STEADY_S:
+            child.failures = 0
+        wait_s = BACKOFF_S[min(child.failures, len(BACKOFF_S) - 1)]
+        child.failures += 1
+        child.restart_at = now + wait_s
+        self._close_pipe(child)
+        child.process = None
+        log.error("child_ended", extra={"fields": {"child": child.name, "status": status, "restart_s": wait_s}})
+
+    def _spawn(self, child: _Child) -> subprocess.Popen[bytes]:
+        # Two arenas: each ingest thread would otherwise keep a heap of its own.
+        environment = {**os.environ, "MALLOC_ARENA_MAX": "2"}
+        process = subprocess.Popen(
+            [sys.executable, "-m", "camera_gateway.main", *child.arguments],
+            stdin=subprocess.PIPE,
+            pass_fds=(self.lock.descriptor,),
+            env=environment,
+        )
+        log.info("child_started", extra={"fields": {"child": child.name, "pid": process.pid}})
+        return process
+
+    def _stop_all(self) -> None:
+        running = [child for child in self._children if child.process is not None]
+        for child in running:
+            if child.process is not None and child.process.poll() is None:
+                child.process.send_signal(signal.SIGTERM)
+        deadline = self.clock.monotonic() + _DRAIN_S
+        for child in running:
+            self._await_end(child, deadline)
+
+    def _await_end(self, child: _Child, deadline: float) -> None:
+        process = child.process
+        if process is None:
+            return
+        try:
+            process.wait(max(0.1, deadline - self.clock.monotonic()))
+        except subprocess.TimeoutExpired:
+            log.error("child_killed", extra={"fields": {"child": child.name}})
+            process.kill()
+            process.wait()
+        self._close_pipe(child)
+
+    def _close_pipe(self, child: _Child) -> None:
+        if child.process is not None and child.process.stdin is not None:
+            child.process.stdin.close()
+
+
+def follow_parent(stop: threading.Event) -> None:
+    """In a child: set `stop` when the supervisor is gone (its end of our standard input closes)."""
+
+    def watch() -> None:
+        while os.read(0, 4096):
+            continue
+        stop.set()
+
+    threading.Thread(target=watch, name="parent-watch", daemon=True).start()

@@ -1,0 +1,139 @@
+"""Puts an ingest worker together from its concrete classes."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections.abc import Callable
+from uuid import UUID
+
+from camera_gateway.board import StateBoard, StreamState
+from camera_gateway.catalog_plan import AlarmChange, CatalogPlan, find_node, write_alarms, write_states
+from camera_gateway.ingest import IngestParts
+from camera_gateway.live import wire
+from camera_gateway.live.client import LiveClient, state_message
+from camera_gateway.objects import placement_of
+from camera_gateway.plan import DevicePlan
+from camera_gateway.pyav_source import PyavSource
+from camera_gateway.recorder.disk import DiskSettings, DiskWriter, FreeSpaceGuard, Placement
+from camera_gateway.recovery import Recovery
+from camera_gateway.settings import GatewaySettings
+from camera_gateway.worker import Worker, WorkerSettings
+from storage.archive.catalog import Catalog
+from storage.archive.ingest import Ingest
+from storage.clock import Clock, SystemClock
+from storage.errors import ConfigurationError, Unavailable
+from storage.identity.boxes import SecretBox
+from storage.identity.keys import DeviceKey
+from storage.model import AlarmKind
+
+log = logging.getLogger(__name__)
+
+PROGRAMMING_ERROR = 70
+"""Exit status after an exception that nobody expected: the supervisor starts the worker again."""
+
+
+class CatalogReports:
+    """`Reports` into the catalog."""
+
+    def __init__(self, catalog: Catalog, clock: Clock) -> None:
+        self._catalog = catalog
+        self._clock = clock
+
+    def states(self, states: dict[UUID, StreamState]) -> None:
+        write_states(self._catalog, self._clock, states)
+
+    def alarm(self, kind: AlarmKind, subject: str, opened: bool, detail: str) -> None:
+        change = AlarmChange(kind, subject, opened, (("cause", detail),) if detail else ())
+        write_alarms(self._catalog, self._clock, [change])
+
+
+def run_worker(settings: GatewaySettings, index: int, stop: threading.Event) -> int:
+    """Record this worker's share until `stop`; returns the exit status."""
+    threading.excepthook = _leave
+    clock = SystemClock()
+    catalog = Catalog.open(settings.catalog, clock)
+    gateway_id = own_node(settings, catalog)
+    ingest = Ingest(catalog, clock, str(gateway_id))
+    plan = CatalogPlan(catalog, gateway_id, index, settings.worker_count)
+    placement = placement_of(settings, gateway_id)
+    recover(Recovery(settings.staging, placement, ingest, catalog), plan, clock, stop)
+    disk = _disk(settings, placement, ingest, clock)
+    parts = _parts(settings, clock)
+    box = SecretBox.load(settings.keys / "cameras.key")
+    worker = Worker(
+        plan, CatalogReports(catalog, clock), parts, disk.channel, _opener(box), _limits(settings, gateway_id)
+    )
+    board = parts.board
+    link = LiveClient(
+        *(settings.live_socket, clock, lambda: _hello(index, worker, board), worker.watch, worker.refresh)
+    )
+    worker.attach(link)
+    for part in (disk, worker, link):
+        part.start()
+    stop.wait()
+    for part in (link, worker, disk):
+        part.stop()
+    catalog.close()
+    return 0
+
+
+def own_node(settings: GatewaySettings, catalog: Catalog) -> UUID:
+    """This gateway's id in the catalog. Raises ConfigurationError when `run` has not registered it."""
+    key = DeviceKey.load(settings.keys / "gateway.key")
+    found = find_node(catalog, key.public)
+    if found is None:
+        raise ConfigurationError("gateway_unregistered", "this gateway is not in the catalog: start it with `run`")
+    return found
+
+
+def recover(recovery: Recovery, plan: CatalogPlan, clock: Clock, stop: threading.Event) -> None:
+    """Recover once, waiting for the catalog while it is away."""
+    while not stop.is_set():
+        try:
+            recovery.run(plan.stream_ids())
+        except Unavailable as error:
+            log.warning("recovery_waits", extra={"fields": {"error": error.message}})
+            clock.wait(stop, 2.0)
+        else:
+            return
+
+
+def _disk(settings: GatewaySettings, placement: Placement, ingest: Ingest, clock: Clock) -> DiskWriter:
+    recording = settings.recording
+    guard = FreeSpaceGuard(settings.staging, recording.reserve_mb << 20)
+    disk = DiskSettings(settings.staging, recording.sync_interval_s, recording.ring_mb << 20)
+    return DiskWriter(disk, placement, ingest, guard, clock)
+
+
+def _parts(settings: GatewaySettings, clock: Clock) -> IngestParts:
+    pacing = threading.Semaphore(settings.cameras.opening_at_once)
+    return IngestParts(clock, StateBoard(clock), lambda: PyavSource(clock), pacing, settings.recording.segment_s)
+
+
+def _limits(settings: GatewaySettings, gateway_id: UUID) -> WorkerSettings:
+    cameras = settings.cameras
+    return WorkerSettings(
+        cameras.open_timeout_s, cameras.read_timeout_s, cameras.offline_alarm_s, f"gateway:{gateway_id}"
+    )
+
+
+def _opener(box: SecretBox) -> Callable[[DevicePlan], str]:
+    def open_password(device: DevicePlan) -> str:
+        return box.open(device.password_box, device.id.bytes).decode() if device.password_box else ""
+
+    return open_password
+
+
+def _hello(index: int, worker: Worker, board: StateBoard) -> list[bytes]:
+    roles = worker.roles
+    states = [state_message(key, roles.get(key, ""), state) for key, state in board.snapshot().items()]
+    return [wire.pack_json(wire.Kind.HELLO, {"worker": index}), wire.pack_json(wire.Kind.STATES, states)]
+
+
+def _leave(caught: threading.ExceptHookArgs) -> None:
+    """A thread met a programming error: better to start again and salvage than to go on half alive."""
+    info = (caught.exc_type, caught.exc_value or caught.exc_type(), caught.exc_traceback)
+    log.critical("thread_died", extra={"fields": {"thread": getattr(caught.thread, "name", "")}}, exc_info=info)
+    os._exit(PROGRAMMING_ERROR)
