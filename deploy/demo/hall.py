@@ -48,6 +48,7 @@ class DemoOptions:
     cameras: int = CAMERAS
     pace: float = 1.0
     discovery_port: int = 3702
+    agent_url: str = ""  # where the counter PC reaches the console; empty: as everybody else does
 
 
 class DemoHall:
@@ -92,7 +93,7 @@ class DemoHall:
         platform += ["--secret-file", str(self._secret_file), "--port", str(self._platform_port)]
         platform += ["--windows", ",".join(map(str, SERVED_WINDOWS)), "--pace", str(self._options.pace)]
         platform += ["--data", str(self._folder.root / "approval-platform")]
-        counter = [sys.executable, "-m", "deploy.counter_pc", "--agent", str(self._agent_settings)]
+        counter = [sys.executable, "-m", "deploy.counter_pc", "run", "--agent", str(self._agent_settings)]
         counter += ["--platform", f"http://127.0.0.1:{self._platform_port}", "--window", str(WORKSTATION_WINDOW)]
         return [
             _Step(lambda: self._prepare(setup)),
@@ -139,26 +140,18 @@ class DemoHall:
         return [_device(facts) for facts in answer["cameras"]]
 
     def _agent_text(self) -> str:
-        data = self._folder.root / "counter-pc"
         return f"""# Settings of the virtual counter PC's agent. `sunhall-agent check --config THIS-FILE` explains them.
-data = {json.dumps(str(data))}
+folder = {json.dumps(str(self._folder.root / "counter-pc"))}
 
-[console]
-url = {json.dumps(self._base_url)}
-ca = {json.dumps(str(self._folder.certificate_authority))}
+[notice]
+# Nobody sits at a virtual PC: the notice stands in a file.
+kind = "console"
 """
 
     def _enrol(self, code: str) -> None:
-        command = [
-            sys.executable,
-            "-m",
-            "edge_agent.main",
-            "enrol",
-            "--config",
-            str(self._agent_settings),
-            "--code",
-            code,
-        ]
+        command = [sys.executable, "-m", "deploy.counter_pc", "enrol", "--agent", str(self._agent_settings)]
+        command += ["--console", self._options.agent_url or self._base_url, "--code", code]
+        command += ["--ca", str(self._folder.certificate_authority), "--window", str(WORKSTATION_WINDOW)]
         done = subprocess.run(command, check=False, capture_output=True, text=True)
         if done.returncode != 0:
             raise SunhallError("demo_enrol_failed", f"虚拟工作电脑接入失败:\n{done.stderr.strip()}")

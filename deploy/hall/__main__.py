@@ -39,7 +39,7 @@ class Announcement:
             "阳光大厅已启动 · Sunhall is running",
             f"  网址        {self._ports.url}",
             f"  本地证书    {self._folder.certificate_authority}",
-            f"  证书校验码  SHA-256 {self._folder.fingerprint()}",
+            f"  密钥校验码  SHA-256 {self._folder.fingerprint()}",
         ]
         code = self._folder.waiting_code()
         if code is not None:
@@ -126,11 +126,18 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--demo-cameras", type=int, default=6, help="demo: how many cameras")
     parser.add_argument("--demo-pace", type=float, default=1.0, help="demo: how fast the counters work")
     parser.add_argument("--demo-discovery-port", type=int, default=3702, help="demo: WS-Discovery port")
+    parser.add_argument("--demo-agent-url", default="", help="demo: where the counter PC reaches the console")
     options = parser.parse_args(arguments)
 
     demo = None
     if options.demo:
-        demo = DemoOptions(options.demo_port, options.demo_cameras, options.demo_pace, options.demo_discovery_port)
+        demo = DemoOptions(
+            options.demo_port,
+            options.demo_cameras,
+            options.demo_pace,
+            options.demo_discovery_port,
+            options.demo_agent_url,
+        )
     folder = HallFolder(options.data.absolute())
     subnets = (*PRIVATE_NETWORKS, LOOPBACK) if demo else PRIVATE_NETWORKS
     wanted = Ports(options.host, options.port, options.gateway_port or options.port + 1)

@@ -10,6 +10,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 from tests.e2e import pixels
 from tests.e2e.hall import RunningHall
+from tests.e2e.wire import Wire
 
 CHROMIUM = "/usr/bin/chromium"
 FLAGS = [
@@ -35,15 +36,31 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def hall(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningHall]:
-    """The virtual hall, with recordings cut every ten seconds so that a test need not wait for a minute."""
+def wired_hall(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[RunningHall, Wire]]:
+    """The virtual hall, cut every ten seconds so that a test need not wait for a minute, its counter PC on a wire."""
     running = RunningHall(tmp_path_factory.mktemp("hall"), demo=True)
     running.configure("gateway", "\n[recording]\nsegment_s = 10.0\nsync_interval_s = 1.0\n")
+    wire = Wire(running.ports.console)
+    running.agent_url = f"https://localhost:{wire.port}"
     try:
         running.start()
-        yield running
+        yield running, wire
     finally:
         running.end()
+        wire.close()
+
+
+@pytest.fixture(scope="session")
+def hall(wired_hall: tuple[RunningHall, Wire]) -> RunningHall:
+    """The virtual hall of the session."""
+    return wired_hall[0]
+
+
+@pytest.fixture
+def wire(wired_hall: tuple[RunningHall, Wire]) -> Iterator[Wire]:
+    """The cable between the counter PC and the console; whole again after the test."""
+    yield wired_hall[1]
+    wired_hall[1].mend()
 
 
 @pytest.fixture(scope="session")

@@ -29,7 +29,7 @@ class HallFailed(AssertionError):
     """The hall did not start, or ended; says what it printed."""
 
 
-def eventually(question: Callable[[], T], *, every_s: float = 0.2) -> T:
+def eventually(question: Callable[[], T | None], *, every_s: float = 0.2) -> T:
     """Wait until `question` answers something true, and return it. The suite's timeout ends a wait that never does."""
     while not (answer := question()):
         CLOCK.sleep(every_s)
@@ -66,6 +66,8 @@ class RunningHall:
         self._demo = demo
         self._cameras = cameras
         self._pace = pace
+        self.agent_url = ""
+        """Where the counter PC reaches the console; empty: directly."""
         self._process: subprocess.Popen[bytes] | None = None
         self._output = root / "output.txt"
         self.folder.prepare(self.ports, (LOOPBACK,))
@@ -100,6 +102,7 @@ class RunningHall:
         if self._demo:
             command += ["--demo", "--demo-port", str(self.demo_port), "--demo-cameras", str(self._cameras)]
             command += ["--demo-pace", str(self._pace), "--demo-discovery-port", str(self.discovery_port)]
+            command += ["--demo-agent-url", self.agent_url]
         with self._output.open("wb") as output:
             self._process = subprocess.Popen(command, stdout=output, stderr=output, start_new_session=True)
         eventually(self._announced_or_failed)
