@@ -9,7 +9,7 @@ from pathlib import Path
 from uuid import UUID
 
 import httpx
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 from sqlalchemy import insert, select
 
 from console.app import create_app
@@ -17,35 +17,50 @@ from console.routes.accounts import router as accounts_router
 from console.routes.agent import router as agent_router
 from console.routes.audit import router as audit_router
 from console.routes.cameras import router as cameras_router
+from console.routes.cases import router as cases_router
 from console.routes.devices import router as devices_router
 from console.routes.guard import Guard
 from console.routes.hall import router as hall_router
+from console.routes.intake import router as intake_router
+from console.routes.media import router as media_router
 from console.routes.problems import router as problems_router
 from console.routes.session import router as session_router
 from console.routes.setup import router as setup_router
+from console.routes.sources import router as sources_router
 from console.routes.system import BUILT, WebFiles
 from console.routes.system import router as system_router
 from console.routes.workstations import router as workstations_router
 from console.services.accounts import Accounts
 from console.services.agents import Agents, Pace
 from console.services.audit_log import AuditLog
+from console.services.binding import VisitBinder
 from console.services.cameras import Cameras
+from console.services.case_keeper import CaseKeeper
+from console.services.cases import Cases
 from console.services.devices import Devices
+from console.services.footage_audit import FootageAudit
 from console.services.gateway_client import Gateway, HttpGateway
 from console.services.hall import Hall
+from console.services.intake import Intake
+from console.services.media import Media
 from console.services.passwords import Argon2Passwords, Passwords
 from console.services.problems import Problems
 from console.services.purposes import Purposes
+from console.services.screens import Screens
 from console.services.sessions import Limits, Sessions
 from console.services.setup import Setup
 from console.services.signatures import WorkstationSignatures
+from console.services.sources import Sources
 from console.services.throttle import Throttle
+from console.services.timeline import Timelines
+from console.services.view_log import ViewLog
 from console.services.watchers import SilenceWatch, interval_of
 from console.services.window_map import WindowMap
 from console.services.workstations import Workstations
 from console.settings import ConsoleSettings
 from storage.archive.catalog import Catalog
 from storage.archive.ingest import Ingest
+from storage.archive.media import MediaReader, StagedReader
 from storage.archive.nonces import CatalogNonces
 from storage.archive.objects import DiskStore, ObjectStore
 from storage.archive.periodic import Periodic
@@ -56,6 +71,7 @@ from storage.identity.keys import DeviceKey
 from storage.ids import new_id
 from storage.lifecycle import Part
 
+VERSION = installed_version("sunhall")
 SWEEP_S = 600.0
 
 
@@ -67,6 +83,7 @@ class Ports:
     catalog: Catalog
     stores: Mapping[str, ObjectStore]
     gateway: Gateway
+    staged: StagedReader
     passwords: Passwords
     box: SecretBox
     node_id: UUID
@@ -90,11 +107,13 @@ def open_ports(settings: ConsoleSettings, clock: Clock, catalog: Catalog, author
     client = httpx.Client(
         timeout=httpx.Timeout(settings.gateway.timeout_s, connect=5.0), trust_env=False, follow_redirects=False
     )
+    gateway = HttpGateway(client, catalog, key, node_id, clock, settings.gateway.url)
     return Ports(
         clock=clock,
         catalog=catalog,
         stores=open_stores(settings),
-        gateway=HttpGateway(client, catalog, key, node_id, clock, settings.gateway.url),
+        gateway=gateway,
+        staged=gateway,
         passwords=Argon2Passwords(),
         box=SecretBox.load_or_create(settings.keys / "secrets.key"),
         node_id=node_id,
@@ -132,44 +151,94 @@ def register_node(catalog: Catalog, clock: Clock, public_key: bytes) -> UUID:
 def assemble(settings: ConsoleSettings, ports: Ports) -> Console:
     """Services, routes and parts on these ports."""
     clock, catalog = ports.clock, ports.catalog
-    version = installed_version("sunhall")
-    silent_us = round(settings.agents.silent_s * US)
-    store = next(iter(ports.stores.values()))
     audit = AuditLog(clock)
-    window_map = WindowMap(clock)
-    ingest = Ingest(catalog, clock, str(ports.node_id))
     limits = Limits(round(settings.sessions.hours * 3600 * US), round(settings.sessions.idle_minutes * 60 * US))
     sessions = Sessions(catalog, clock, ports.passwords, Throttle(clock), audit, limits)
-    purposes = Purposes(catalog, clock, audit)
+    guard = Guard(sessions, Purposes(catalog, clock, audit))
     accounts = Accounts(catalog, clock, ports.passwords, audit)
     code_file = settings.data / "setup-code"
     setup = Setup(catalog, clock, accounts, Throttle(clock), audit, code_file, settings.objects)
+    files = WebFiles(Path(settings.web) if settings.web else BUILT)
+    routers: list[APIRouter] = []
+    parts: list[Part] = [Periodic("session-sweep", sessions.forget_expired, clock, interval_s=SWEEP_S)]
+    shared = _Shared(settings, ports, audit, guard, sessions, accounts, setup)
+    for build in (_people, _hall, _cases):
+        made, running = build(shared)
+        routers += made
+        parts += running
+    routers.append(system_router(files, ports.authority, guard))  # last: it answers what nobody else does
+    return Console(create_app(routers, version=VERSION), parts, setup, accounts)
+
+
+@dataclass(frozen=True)
+class _Shared:
+    """What every group of services needs, and the services of people."""
+
+    settings: ConsoleSettings
+    ports: Ports
+    audit: AuditLog
+    guard: Guard
+    sessions: Sessions
+    accounts: Accounts
+    setup: Setup
+
+
+_Group = tuple[list[APIRouter], list[Part]]
+
+
+def _people(shared: _Shared) -> _Group:
+    """Set-up, sessions, accounts, the audit table."""
+    clock, catalog, audit, guard = shared.ports.clock, shared.ports.catalog, shared.audit, shared.guard
+    purposes = Purposes(catalog, clock, audit)
     hall = Hall(catalog, clock, audit)
-    devices = Devices(catalog, clock, ports.gateway, audit, window_map)
-    cameras = Cameras(catalog, clock, ports.gateway, audit, window_map)
+    routers = [
+        setup_router(shared.setup, VERSION, guard),
+        session_router(shared.sessions, purposes, shared.accounts, hall, clock, VERSION, guard),
+        accounts_router(shared.accounts, guard),
+        hall_router(hall, guard),
+        audit_router(audit, catalog, guard),
+    ]
+    return routers, []
+
+
+def _hall(shared: _Shared) -> _Group:
+    """Cameras, workstations with their agents, problems."""
+    clock, catalog, audit, guard = shared.ports.clock, shared.ports.catalog, shared.audit, shared.guard
+    gateway, told = shared.ports.gateway, shared.settings.agents
+    silent_us = round(told.silent_s * US)
+    store = next(iter(shared.ports.stores.values()))
+    window_map = WindowMap(clock)
+    ingest = Ingest(catalog, clock, str(shared.ports.node_id))
+    cameras = Cameras(catalog, clock, gateway, audit, window_map)
     workstations = Workstations(catalog, clock, audit, window_map, silent_us)
-    pace = Pace(settings.agents.interval_s, settings.agents.report_s)
+    pace = Pace(told.interval_s, told.report_s)
     agents = Agents(catalog, clock, ingest, store, audit, window_map, Throttle(clock), pace)
     signatures = WorkstationSignatures(catalog, clock, CatalogNonces(catalog))
-    problems = Problems(catalog, clock, cameras, workstations)
-    guard = Guard(sessions, purposes)
-    files = WebFiles(Path(settings.web) if settings.web else BUILT)
+    silence = SilenceWatch(catalog, clock, ingest, silent_us)
     routers = [
-        setup_router(setup, version, guard),
-        session_router(sessions, purposes, accounts, hall, clock, version, guard),
-        accounts_router(accounts, guard),
-        hall_router(hall, guard),
-        devices_router(devices, guard),
+        devices_router(Devices(catalog, clock, gateway, audit, window_map), guard),
         cameras_router(cameras, guard),
         workstations_router(workstations, guard),
         agent_router(agents, signatures, clock, guard),
-        audit_router(audit, catalog, guard),
-        problems_router(problems, guard),
-        system_router(files, ports.authority, guard),
+        problems_router(Problems(catalog, clock, cameras, workstations), guard),
     ]
-    silence = SilenceWatch(catalog, clock, ingest, silent_us)
-    parts: list[Part] = [
-        Periodic("silence-watch", silence.run_once, clock, interval_s=interval_of(silent_us)),
-        Periodic("session-sweep", sessions.forget_expired, clock, interval_s=SWEEP_S),
+    return routers, [Periodic("silence-watch", silence.run_once, clock, interval_s=interval_of(silent_us))]
+
+
+def _cases(shared: _Shared) -> _Group:
+    """Event sources, cases, and the media that belong to them."""
+    clock, catalog, guard = shared.ports.clock, shared.ports.catalog, shared.guard
+    sources = Sources(catalog, shared.ports.box, clock, shared.audit)
+    binder = VisitBinder(catalog, clock)
+    footage = FootageAudit(catalog, shared.audit, clock)
+    views = ViewLog(catalog, clock)
+    reader = MediaReader(catalog, shared.ports.stores, shared.ports.staged)
+    media = Media(catalog, reader, footage, views, clock)
+    screens = Screens(catalog, reader, footage, views, clock)
+    routers = [
+        intake_router(sources, Intake(catalog, clock, binder), guard),
+        sources_router(sources, guard),
+        cases_router(Cases(catalog), guard),
+        media_router(Timelines(catalog, footage, clock), media, screens, guard),
     ]
-    return Console(create_app(routers, version=version), parts, setup, accounts)
+    return routers, [CaseKeeper(catalog, clock, binder), views]
