@@ -22,8 +22,8 @@ from storage.errors import MediaError
 
 log = logging.getLogger(__name__)
 
-MAX_NAME = 100
-"""Longest monitor name that is kept."""
+MAX_NAME = 60
+"""Longest monitor name that is kept; the archive takes 64 characters, and equal names get a number."""
 MAX_MONITORS = 16
 _MAX_HEAD = 64 * 1024
 

@@ -25,11 +25,12 @@ class NotDelivered(Unavailable):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An HTTP answer: status, headers in lower case, and the JSON body (None when it is none)."""
+    """An HTTP answer: status, headers in lower case, the bytes, and them as JSON (None when they are none)."""
 
     status: int
     headers: dict[str, str]
     body: Any
+    raw: bytes = b""
 
     @property
     def error_code(self) -> str:
@@ -109,7 +110,7 @@ class ConsoleClient:
             with self._http.stream(method, target, content=body, headers=sent) as response:
                 raw = _read_bounded(response)
                 found = {name.lower(): value for name, value in response.headers.items()}
-                return Answer(response.status_code, found, _json(raw))
+                return Answer(response.status_code, found, _json(raw), raw)
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
             raise NotDelivered("console_unreachable", f"no connection to the console: {error}") from error
         except httpx.HTTPError as error:

@@ -31,7 +31,10 @@ class Mark:
 
 @dataclass(frozen=True, slots=True)
 class LedgerRow:
-    """A stretch of whole seconds in one state; `id` is for `confirm` and `release`."""
+    """A stretch of whole seconds in one state; `id` is for `confirm` and `release`.
+
+    `sealed`: it may have reached the server before, so it is sent again exactly as it is.
+    """
 
     id: int
     monitor: str
@@ -39,6 +42,7 @@ class LedgerRow:
     t1_us: int
     state: str
     detail: str
+    sealed: bool
 
 
 class Ledger:
@@ -85,12 +89,17 @@ class Ledger:
         self._present.update({mark.monitor: mark for mark in marks})
 
     def shut(self, now_us: int) -> None:
-        """Before a clean shutdown or sleep: carry the states to now and let the next start explain the rest."""
+        """Before a clean shutdown or sleep: carry the states to now, then `powered_off`.
+
+        One second of it is written at once, for the last report; the next start writes the rest.
+        """
+        second = _floor(now_us)
         with self._index.write() as connection:
             for monitor, end_us in _tails(connection).items():
                 before = self._present.get(monitor)
                 if before is not None:
-                    _extend(connection, monitor, end_us, _floor(now_us), before.state, before.detail)
+                    _extend(connection, monitor, end_us, second, before.state, before.detail)
+                    _extend(connection, monitor, max(second, end_us), second + US, CoverageState.POWERED_OFF, "")
             self._index.put(_SHUT, str(now_us))
         self._present.clear()
 
@@ -105,12 +114,13 @@ class Ledger:
             return _tails(connection).get(monitor)
 
     # --- reporting ----------------------------------------------------------------------------------------------------
-    def take(self, limit: int = 500) -> list[LedgerRow]:
-        """The oldest unreported rows, which do not change any more until `confirm` or `release`."""
+    def take(self, until_us: int, limit: int = 500) -> list[LedgerRow]:
+        """The oldest unreported rows that end by `until_us`; they do not change until `confirm` or `release`."""
         with self._index.write() as connection:
-            rows = connection.execute("SELECT * FROM ledger ORDER BY id LIMIT ?", (limit,)).fetchall()
-            connection.executemany("UPDATE ledger SET sealed = 1 WHERE id = ?", [(row["id"],) for row in rows])
-        return [_row(row) for row in rows]
+            query = "SELECT * FROM ledger WHERE t1_us <= ? ORDER BY id LIMIT ?"
+            rows = [_row(row) for row in connection.execute(query, (until_us, limit)).fetchall()]
+            connection.executemany("UPDATE ledger SET sealed = 1 WHERE id = ?", [(row.id,) for row in rows])
+        return rows
 
     def confirm(self, rows: list[LedgerRow]) -> None:
         """The server has kept these rows."""
@@ -118,9 +128,10 @@ class Ledger:
             connection.executemany("DELETE FROM ledger WHERE id = ?", [(row.id,) for row in rows])
 
     def release(self, rows: list[LedgerRow]) -> None:
-        """These rows certainly never reached the server: they may grow and be amended again."""
+        """This time the rows certainly did not reach the server: those that never did before may grow again."""
+        fresh = [(row.id,) for row in rows if not row.sealed]
         with self._index.write() as connection:
-            connection.executemany("UPDATE ledger SET sealed = 0 WHERE id = ?", [(row.id,) for row in rows])
+            connection.executemany("UPDATE ledger SET sealed = 0 WHERE id = ?", fresh)
 
     def rows(self) -> list[LedgerRow]:
         """All unreported rows, in order of writing."""
@@ -148,19 +159,30 @@ class Ledger:
         _extend(connection, monitor, carried, second, state, detail)
 
 
-def amend_dropped(connection: sqlite3.Connection, monitor: str, t0_us: int, t1_us: int, detail: str) -> None:
-    """Pictures of this time are gone before anybody had them: rows that claimed them say `failed` now.
+def amend_dropped(
+    connection: sqlite3.Connection, monitor: str, t0_us: int, t1_us: int, until_us: int, detail: str
+) -> None:
+    """The pictures of a segment [t0, t1) are lost before the server had them: the ledger stops claiming them.
 
-    Only rows that no server has seen; a row partly inside is split at whole seconds.
+    Rows that no server has seen are corrected up to the monitor's next segment (`until_us`), because `unchanged` after
+    a lost picture shows nothing either. For the segment's own time that was reported before, a later claim is added,
+    which the server prefers.
     """
-    low, high = _floor(t0_us), -(-t1_us // US) * US
-    query = "SELECT * FROM ledger WHERE monitor = ? AND sealed = 0 AND state IN (?, ?) AND t0_us < ? AND t1_us > ?"
-    for row in connection.execute(query, (monitor, *_PICTURED, high, low)).fetchall():
-        connection.execute("DELETE FROM ledger WHERE id = ?", (row["id"],))
+    low, high = _floor(t0_us), _ceiling(until_us)
+    query = "SELECT * FROM ledger WHERE monitor = ? AND sealed = 0 AND t0_us < ? AND t1_us > ? ORDER BY t0_us"
+    reported_from = low
+    for row in connection.execute(query, (monitor, high, low)).fetchall():
         inner0, inner1 = max(row["t0_us"], low), min(row["t1_us"], high)
+        _insert(connection, monitor, reported_from, min(inner0, _ceiling(t1_us)), CoverageState.FAILED.value, detail)
+        reported_from = inner1
+        if row["state"] not in _PICTURED:
+            continue
+        connection.execute("DELETE FROM ledger WHERE id = ?", (row["id"],))
         _insert(connection, monitor, row["t0_us"], inner0, row["state"], row["detail"])
         _insert(connection, monitor, inner0, inner1, CoverageState.FAILED.value, detail)
         _insert(connection, monitor, inner1, row["t1_us"], row["state"], row["detail"])
+    tail = _tails(connection).get(monitor, 0)
+    _insert(connection, monitor, reported_from, min(_ceiling(t1_us), tail), CoverageState.FAILED.value, detail)
 
 
 def _rewind(connection: sqlite3.Connection, second: int) -> None:
@@ -202,8 +224,14 @@ def _tails(connection: sqlite3.Connection) -> dict[str, int]:
 
 
 def _row(row: sqlite3.Row) -> LedgerRow:
-    return LedgerRow(row["id"], row["monitor"], row["t0_us"], row["t1_us"], row["state"], row["detail"])
+    return LedgerRow(
+        row["id"], row["monitor"], row["t0_us"], row["t1_us"], row["state"], row["detail"], bool(row["sealed"])
+    )
 
 
 def _floor(t_us: int) -> int:
     return t_us - t_us % US
+
+
+def _ceiling(t_us: int) -> int:
+    return -(-t_us // US) * US

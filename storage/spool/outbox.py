@@ -242,10 +242,12 @@ class Outbox:
 
     # --- room ---------------------------------------------------------------------------------------------------------
     def usage(self) -> Usage:
-        """Bytes and segments waiting, and how many were ever dropped."""
+        """Bytes and segments waiting, and how many were dropped within the last day."""
+        yesterday = self.clock.now_us() - 86_400 * US
         with self.index.read() as connection:
             row = connection.execute("SELECT count(*) n, coalesce(sum(file_bytes), 0) size FROM segment").fetchone()
-            dropped = connection.execute("SELECT count(*) n FROM dropped").fetchone()["n"]
+            query = "SELECT count(*) n FROM dropped WHERE at_us > ?"
+            dropped = connection.execute(query, (yesterday,)).fetchone()["n"]
         return Usage(row["size"], row["n"], dropped)
 
     def pressure(self) -> Pressure:
@@ -312,7 +314,7 @@ class Outbox:
             )
             if row is not None:
                 until = _next_t0(connection, row["monitor"], row["t0_us"]) or max(row["t1_us"], self.clock.now_us())
-                amend_dropped(connection, row["monitor"], row["t0_us"], until, reason)
+                amend_dropped(connection, row["monitor"], row["t0_us"], row["t1_us"], until, reason)
                 connection.execute("DELETE FROM segment WHERE id = ?", (str(segment_id),))
         log.warning("spool_segment_dropped", extra={"fields": {"segment": segment_id, "reason": reason}})
 

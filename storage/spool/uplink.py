@@ -1,7 +1,8 @@
 """Sends the outbox to the console, one segment after the other, idempotently, and for ever.
 
 A segment leaves the outbox only when the console has it (201, 200) or says that it can never take it (409, 413, 422:
-set aside, on record). Everything else is waited out: no connection, 5xx, 401, 403, 404, 429, 503.
+set aside, on record). Everything else is waited out: no connection, 5xx, 401, 403, 404, 429, 503, and 422
+`segment_future`, when our clock is ahead. `Retry-After` paces us, after a success too.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ log = logging.getLogger(__name__)
 
 _TAKEN = (200, 201)
 _NEVER = {409: "segment_conflict", 413: "segment_refused", 422: "segment_refused"}
-_ONE_SEGMENT_S = 0.0
+_NOT_YET = frozenset({"segment_future"})
 
 
 @dataclass
@@ -44,21 +45,13 @@ class Backoff:
         self.failures = 0
 
 
-class Pace:
-    """What the console last asked for: seconds between two segments. Set by the report loop, read by the uplink."""
-
-    def __init__(self) -> None:
-        self.seconds = 0.0
-
-
 class Uplink:
     """A long-lived part: one thread that uploads."""
 
-    def __init__(self, outbox: Outbox, client: ConsoleClient, clock: Clock, pace: Pace, backoff: Backoff) -> None:
+    def __init__(self, outbox: Outbox, client: ConsoleClient, clock: Clock, backoff: Backoff) -> None:
         self._outbox = outbox
         self._client = client
         self._clock = clock
-        self._pace = pace
         self._backoff = backoff
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="uplink")
@@ -83,7 +76,7 @@ class Uplink:
             body = self._outbox.body(due.meta.id, due.sha256)
         except ObjectDamaged:
             self._outbox.lose(due.meta.id, "spool_corrupt")
-            return _ONE_SEGMENT_S
+            return 0.0
         try:
             answer = self._client.request("PUT", f"/agent/v1/segments/{due.meta.id}", body, segment_headers(due))
         except Unavailable as error:
@@ -95,12 +88,12 @@ class Uplink:
         if answer.status in _TAKEN:
             self._outbox.acknowledge(due.meta.id)
             self._backoff.reset()
-            return max(self._pace.seconds, _ONE_SEGMENT_S)
+            return answer.retry_after_s() or 0.0
         fields = {"segment": due.meta.id, "status": answer.status, "code": answer.error_code}
-        if answer.status in _NEVER:
+        if answer.status in _NEVER and answer.error_code not in _NOT_YET:
             log.error("uplink_segment_refused", extra={"fields": fields})
             self._outbox.lose(due.meta.id, _NEVER[answer.status])
-            return _ONE_SEGMENT_S
+            return 0.0
         log.warning("uplink_not_taken_now", extra={"fields": fields})
         self._outbox.failed(due.meta.id)
         return max(self._backoff.next_s(), answer.retry_after_s() or 0.0)
