@@ -96,7 +96,7 @@ class DemoSetup:
                     "administrator": self._account(administrator),
                     "hall": {"name": HALL_NAME, "timezone": ZONE},
                     # A demo is tried at any hour: the virtual hall never closes.
-                    "periods": [{"weekday": day, "from_minute": 0, "to_minute": 1440} for day in range(7)],
+                    "periods": [{"weekday": day, "from_minute": 0, "to_minute": 1440} for day in range(1, 8)],
                     "windows": {"first": 1, "last": WINDOWS, "name_pattern": "{n}号窗口"},
                     "time_source": "system",
                     "storage": {"quota_gb": 20, "video_days": 30, "screen_days": 90},

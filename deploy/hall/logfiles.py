@@ -12,6 +12,8 @@ from types import TracebackType
 LIMIT_BYTES = 20_000_000
 """A log file that has grown to this size becomes NAME.log.1; the one before that is dropped."""
 
+SHOWN_CHARACTERS = 240
+
 _ERROR_LINE = re.compile(rb"^\S+ (error|critical) ")
 """`storage.logs.LineFormatter`: time, level, logger, event."""
 
@@ -48,7 +50,7 @@ class LogPump:
             for line in lines:
                 self._write(line)
                 if _ERROR_LINE.match(line):
-                    self._say(f"{self._title}: {line.decode('utf-8', 'replace').rstrip()}")
+                    self._say(f"{self._title}: {_shortened(line)}")
 
     def _write(self, line: bytes) -> None:
         try:
@@ -59,3 +61,9 @@ class LogPump:
         except OSError as error:
             # A full disk must not stop the child through a full pipe; the terminal still says what is wrong.
             self._say(f"{self._title}: 无法写日志 {self._path}: {error}")
+
+
+def _shortened(line: bytes) -> str:
+    """A log line for the terminal: without the traceback, which is in the file."""
+    text = line.decode("utf-8", "replace").rstrip()
+    return text if len(text) <= SHOWN_CHARACTERS else text[:SHOWN_CHARACTERS] + "…"
