@@ -63,7 +63,7 @@ def create_app(routers: Sequence[APIRouter], *, version: str) -> FastAPI:
     app = FastAPI(
         title="Sunhall 阳光大厅",
         version=version,
-        openapi_url="/api/openapi.json",
+        openapi_url=None,
         docs_url=None,
         redoc_url=None,
     )
