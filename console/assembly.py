@@ -22,6 +22,7 @@ from console.routes.devices import router as devices_router
 from console.routes.guard import Guard
 from console.routes.hall import router as hall_router
 from console.routes.intake import router as intake_router
+from console.routes.live import router as live_router
 from console.routes.media import router as media_router
 from console.routes.problems import router as problems_router
 from console.routes.session import router as session_router
@@ -42,6 +43,10 @@ from console.services.footage_audit import FootageAudit
 from console.services.gateway_client import Gateway, HttpGateway
 from console.services.hall import Hall
 from console.services.intake import Intake
+from console.services.live_link import GatewayAddress, GatewayLink
+from console.services.live_relay import LiveRelay
+from console.services.live_session import LiveParts
+from console.services.live_streams import LiveStreams
 from console.services.media import Media
 from console.services.passwords import Argon2Passwords, Passwords
 from console.services.problems import Problems
@@ -64,6 +69,8 @@ from storage.archive.media import MediaReader, StagedReader
 from storage.archive.nonces import CatalogNonces
 from storage.archive.objects import DiskStore, ObjectStore
 from storage.archive.periodic import Periodic
+from storage.archive.retention import Retention, RetentionRules
+from storage.archive.space import DiskVolume
 from storage.archive.tables import node
 from storage.clock import US, Clock
 from storage.identity.boxes import SecretBox
@@ -84,6 +91,7 @@ class Ports:
     stores: Mapping[str, ObjectStore]
     gateway: Gateway
     staged: StagedReader
+    live: GatewayAddress
     passwords: Passwords
     box: SecretBox
     node_id: UUID
@@ -114,6 +122,7 @@ def open_ports(settings: ConsoleSettings, clock: Clock, catalog: Catalog, author
         stores=open_stores(settings),
         gateway=gateway,
         staged=gateway,
+        live=gateway,
         passwords=Argon2Passwords(),
         box=SecretBox.load_or_create(settings.keys / "secrets.key"),
         node_id=node_id,
@@ -222,7 +231,18 @@ def _hall(shared: _Shared) -> _Group:
         agent_router(agents, signatures, clock, guard),
         problems_router(Problems(catalog, clock, cameras, workstations), guard),
     ]
-    return routers, [Periodic("silence-watch", silence.run_once, clock, interval_s=interval_of(silent_us))]
+    watch = Periodic("silence-watch", silence.run_once, clock, interval_s=interval_of(silent_us))
+    return routers, [watch, *_retention(shared)]
+
+
+def _retention(shared: _Shared) -> list[Part]:
+    """Deletion of what is too old or too much: at start and then at an interval; none when it is set to 0."""
+    told, ports = shared.settings.retention, shared.ports
+    if told.interval_s == 0:
+        return []
+    volume = DiskVolume(shared.settings.objects) if shared.settings.storage.kind == "disk" else None
+    retention = Retention(ports.catalog, ports.stores, ports.clock, RetentionRules(batch=told.batch), volume)
+    return [Periodic("retention", retention.run_once, ports.clock, interval_s=told.interval_s)]
 
 
 def _cases(shared: _Shared) -> _Group:
@@ -232,6 +252,8 @@ def _cases(shared: _Shared) -> _Group:
     binder = VisitBinder(catalog, clock)
     footage = FootageAudit(catalog, shared.audit, clock)
     views = ViewLog(catalog, clock)
+    relay = LiveRelay(lambda gateway_id, events: GatewayLink(gateway_id, shared.ports.live, events, clock), clock)
+    live = LiveParts(relay, LiveStreams(catalog), footage, views, clock, guard.recheck, guard.with_purpose)
     reader = MediaReader(catalog, shared.ports.stores, shared.ports.staged)
     media = Media(catalog, reader, footage, views, clock)
     screens = Screens(catalog, reader, footage, views, clock)
@@ -240,5 +262,6 @@ def _cases(shared: _Shared) -> _Group:
         sources_router(sources, guard),
         cases_router(Cases(catalog), guard),
         media_router(Timelines(catalog, footage, clock), media, screens, guard),
+        live_router(live, guard),
     ]
     return routers, [CaseKeeper(catalog, clock, binder), views]

@@ -35,7 +35,7 @@ class HttpsServer:
             ws="websockets-sansio",
             ws_max_size=SOCKET_BYTES,
             ws_per_message_deflate=False,
-            lifespan="off",
+            lifespan="on",
             log_config=None,
             access_log=False,
             proxy_headers=False,

@@ -68,7 +68,7 @@ class RetentionSettings:
     """When old media are deleted; how old is a setting of the hall."""
 
     interval_s: float = option(3600.0, "seconds between two runs; 0 turns deletion off on this console")
-    batch: int = option(200, "media deleted in one transaction")
+    batch: int = option(40, "media deleted in one transaction")
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,7 +38,7 @@ class AppTransport(httpx.BaseTransport):
     """A synchronous transport to an application in an `AppLoop`."""
 
     def __init__(self, app: ASGIApp, loop: AppLoop, address: str) -> None:
-        self._inner = httpx.ASGITransport(app, client=(address, 50_000))  # type: ignore[arg-type]  # httpx types ASGI loosely
+        self._inner = httpx.ASGITransport(app, client=(address, 50_000))
         self._loop = loop
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
@@ -82,7 +82,7 @@ async def _handshake(app: ASGIApp, path: str, headers: dict[str, str], address: 
         "server": ("hall.example", 443),
         "subprotocols": [],
     }
-    task = asyncio.ensure_future(app(scope, receive, answered.put))  # type: ignore[arg-type]  # ASGI apps are coroutines
+    task = asyncio.ensure_future(app(scope, receive, answered.put))
     first = await answered.get()
     left.set()
     await task

@@ -123,6 +123,7 @@ class ConsoleWorld:
             stores={store.location: store},
             gateway=gateway,
             staged=gateway,
+            live=gateway,
             passwords=QuickPasswords(),
             box=SecretBox(secrets.token_bytes(32)),
             node_id=register_node(catalog, clock, secrets.token_bytes(32)),

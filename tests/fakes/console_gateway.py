@@ -61,7 +61,10 @@ def device_facts(serial: str, *, channels: int = 1, codec: str = "h264", sub: st
 
 @dataclass
 class FakeGateway:
-    """`Gateway` and `StagedReader`. `away` makes every call fail; `password` is the only one that devices take."""
+    """`Gateway`, `StagedReader` and `GatewayAddress`.
+
+    `away` makes every call fail; `password` is the only one that devices take.
+    """
 
     devices: dict[str, dict[str, Any]] = field(default_factory=dict)
     password: str = "camera-Secret-9"
@@ -111,6 +114,12 @@ class FakeGateway:
         raise ObjectMissing(
             "object_missing", f"gateway {gateway_id} stages nothing from {start} on", object=str(object_id)
         )
+
+    def live_url(self, gateway_id: UUID | None = None) -> str:
+        raise Unavailable("gateway_missing", f"gateway {gateway_id} has no live socket")
+
+    def signed(self, method: str, target: str) -> dict[str, str]:
+        return {"X-Sunhall-Key": f"{method} {target}"}
 
     def _box(self, device_id: UUID, password: str) -> str:
         """A box that does not show the password: its characters turned round by the device's id."""
