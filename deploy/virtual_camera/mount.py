@@ -21,10 +21,24 @@ _US = 1_000_000
 _REPORT_EVERY_S = 5.0
 
 
+class Batch:
+    """The RTP packets of one access unit; framed for TCP once for each channel number in use."""
+
+    def __init__(self, packets: list[bytes]) -> None:
+        self.packets = packets
+        self._framed: dict[int, bytes] = {}
+
+    def framed(self, channel: int) -> bytes:
+        """All packets interleaved on `channel`, to be written in one go."""
+        if channel not in self._framed:
+            self._framed[channel] = b"".join(rtp.interleaved(channel, packet) for packet in self.packets)
+        return self._framed[channel]
+
+
 class Player(Protocol):
     """A client that plays a mount."""
 
-    def send(self, packets: list[bytes], *, key: bool) -> None:
+    def send(self, batch: Batch, *, key: bool) -> None:
         """Take the RTP packets of one access unit."""
         ...
 
@@ -175,5 +189,6 @@ class Mount:
         self._sequence += len(packets)
         self._packets += len(packets)
         self._octets += sum(map(len, parts))
+        batch = Batch(packets)
         for player in tuple(self._players):
-            player.send(packets, key=unit.key)
+            player.send(batch, key=unit.key)

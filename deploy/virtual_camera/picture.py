@@ -32,27 +32,45 @@ def _shade(hue: float, light: float, saturation: float = 0.25) -> tuple[int, int
 
 
 def _scene(width: int, height: int, name: str, number: int) -> Image.Image:
-    """The part of the picture that never moves."""
-    hue = number * 0.13
-    image = Image.new("RGB", (width, height), _shade(hue, 0.62, 0.12))
+    """The part of the picture that never moves: a wall with window signs, counters with screens, a floor."""
+    image = Image.new("RGB", (width, height), _shade(0.11 + number * 0.02, 0.80, 0.18))
     draw = ImageDraw.Draw(image)
     floor = height * 62 // 100
-    draw.rectangle((0, floor, width, height), fill=_shade(hue + 0.06, 0.42, 0.15))
-    for column in range(0, width + 1, width // 8):
-        draw.line((column, floor, (column - width // 2) * 2 + width // 2, height), fill=_shade(hue, 0.38), width=1)
-    draw.rectangle((width * 8 // 100, height * 30 // 100, width * 92 // 100, height * 36 // 100), fill=_shade(hue, 0.3))
-    for desk in range(3):
-        left = width * (12 + desk * 28) // 100
-        counter = (left, height * 52 // 100, left + width * 22 // 100, height * 68 // 100)
-        draw.rectangle(counter, fill=_shade(0.08, 0.45, 0.4))
-        screen = (left + width // 20, height * 42 // 100, left + width * 11 // 100, height * 51 // 100)
-        draw.rectangle(screen, fill=_shade(0.58, 0.25, 0.5))
-    title = _font(height // 13)
-    box = draw.textbbox((0, 0), name, font=title)
+    draw.rectangle((0, floor, width, height), fill=_shade(0.58, 0.52 + number % 3 * 0.03, 0.08))
+    for column in range(-width, width * 2, width // 8):
+        draw.line((width // 2 + (column - width // 2) // 3, floor, column, height), fill=_shade(0.58, 0.46, 0.08))
+    draw.rectangle((0, height * 22 // 100, width, height * 30 // 100), fill=_shade(0.60, 0.28, 0.45))
+    sign = _font(height // 18)
+    for window in range(1, 4):
+        left = width * (12 + (window - 1) * 28) // 100
+        _counter(draw, left, height)
+        text = f"{number * 3 - 3 + window}号窗口"
+        draw.text((left + width * 11 // 100, height * 26 // 100), text, font=sign, fill=(250, 250, 250), anchor="mm")
+    _title(draw, width, height, name)
+    return image
+
+
+def _counter(draw: ImageDraw.ImageDraw, left: int, height: int) -> None:
+    """A desk, the screen on it and the clerk behind."""
+
+    def box(x0: int, y0: int, x1: int, y1: int) -> tuple[int, int, int, int]:
+        """Per cent of the height, from the desk's left edge."""
+        return left + x0 * height // 100, y0 * height // 100, left + x1 * height // 100, y1 * height // 100
+
+    draw.ellipse(box(28, 36, 36, 44), fill=_shade(0.07, 0.7, 0.4))
+    draw.rectangle(box(26, 44, 39, 54), fill=_shade(0.62, 0.3, 0.4))
+    draw.rectangle(box(0, 53, 39, 70), fill=_shade(0.09, 0.5, 0.35))
+    draw.rectangle(box(0, 53, 39, 55), fill=_shade(0.09, 0.72, 0.3))
+    draw.rectangle(box(5, 42, 18, 51), fill=(32, 38, 48))
+    draw.rectangle(box(6, 43, 17, 50), fill=_shade(0.56, 0.62, 0.5))
+
+
+def _title(draw: ImageDraw.ImageDraw, width: int, height: int, name: str) -> None:
+    font = _font(height // 13)
+    box = draw.textbbox((0, 0), name, font=font)
     place = (width - box[2] - height // 30, height // 40)
     draw.rectangle((place[0] - height // 60, 0, width, box[3] + height // 20), fill=(24, 30, 40))
-    draw.text(place, name, font=title, fill=(245, 245, 245))
-    return image
+    draw.text(place, name, font=font, fill=(245, 245, 245))
 
 
 def _planes(image: Image.Image) -> tuple[Plane, Plane, Plane]:
@@ -74,7 +92,7 @@ def _glyphs(size: int) -> dict[str, Plane]:
     glyphs = {}
     for character in _CLOCK_CHARACTERS:
         image = Image.new("L", (width, size * 5 // 4), strip.BLACK)
-        ImageDraw.Draw(image).text((0, -size // 10), character, font=font, fill=strip.WHITE)
+        ImageDraw.Draw(image).text((width // 2, -size // 10), character, font=font, fill=strip.WHITE, anchor="ma")
         glyphs[character] = np.asarray(image, dtype=np.uint8)
     return glyphs
 
@@ -95,7 +113,8 @@ class Painter:
         text_width = glyph.shape[1] * len("2026-01-01 00:00:00.000 #00000")
         top = self.height - glyph.shape[0] - self.height // 40
         for chroma in self._base[1:]:
-            chroma[top // 2 : (top + glyph.shape[0] + 1) // 2, : (text_width + self.height // 40 + 1) // 2] = 128
+            left = self.height // 40 // 2
+            chroma[top // 2 : (top + glyph.shape[0] + 1) // 2, left : left + (text_width + 1) // 2] = 128
             chroma[: self.width // 40 + 1, : self.width * strip.COLUMNS // strip.CELLS_PER_WIDTH // 2] = 128
 
     def frame(self, stamp: strip.Stamp) -> av.VideoFrame:
@@ -120,8 +139,12 @@ class Painter:
             start, end = max(0, left), min(self.width, left + wide)
             if end <= start:
                 continue
-            planes[0][top : top + tall, start:end] = 50 + index * 30
-            planes[0][top - tall // 4 : top, start + (end - start) // 4 : end - (end - start) // 4] = 170
+            head = wide * 3 // 5
+            planes[0][top : top + tall, start:end] = 60 + index * 28
+            face = slice(max(0, left + (wide - head) // 2), max(0, min(self.width, left + (wide + head) // 2)))
+            planes[0][top - head : top, face] = 165
+            planes[1][(top - head) // 2 : top // 2, face.start // 2 : face.stop // 2] = 112
+            planes[2][(top - head) // 2 : top // 2, face.start // 2 : face.stop // 2] = 146
             planes[1][top // 2 : (top + tall) // 2, start // 2 : end // 2] = 110 + index * 25
             planes[2][top // 2 : (top + tall) // 2, start // 2 : end // 2] = 150 - index * 25
 

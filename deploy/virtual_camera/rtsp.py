@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from deploy.virtual_camera import rtp
 from deploy.virtual_camera.accounts import Accounts, Verdict
-from deploy.virtual_camera.mount import Mount
+from deploy.virtual_camera.mount import Batch, Mount
 
 _METHODS = "OPTIONS, DESCRIBE, SETUP, PLAY, PAUSE, GET_PARAMETER, SET_PARAMETER, TEARDOWN"
 _SESSION_TIMEOUT_S = 60
@@ -277,7 +277,7 @@ class Connection(asyncio.Protocol):
         first = f"RTSP/1.0 {status} {_REASONS[status]}\r\nCSeq: {sequence}\r\nServer: Virtual Camera\r\n"
         self._transport.write(f"{first}{headers}{length}\r\n".encode() + body)
 
-    def send(self, packets: list[bytes], *, key: bool) -> None:
+    def send(self, batch: Batch, *, key: bool) -> None:
         """A player that falls behind skips to the next key frame."""
         if self._transport is None or (self._wait_key and not key):
             return
@@ -286,10 +286,10 @@ class Connection(asyncio.Protocol):
             return
         self._wait_key = False
         if self._udp is not None:
-            for packet in packets:
+            for packet in batch.packets:
                 self._udp[0].sendto(packet)
             return
-        self._transport.write(b"".join(rtp.interleaved(self._channel, packet) for packet in packets))
+        self._transport.write(batch.framed(self._channel))
 
     def report(self, packet: bytes) -> None:
         if self._udp is not None:
