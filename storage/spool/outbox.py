@@ -118,6 +118,7 @@ class SegmentWriter:
         """
         self._outbox.make_room(len(data))
         self._file.append(RecordKind.DATA, data)
+        self._outbox.grown(self.meta.id, self._file.size)
         self._hash.update(data)
         self._pictures.append(t_us)
 
@@ -139,7 +140,7 @@ class SegmentWriter:
     def abandon(self) -> None:
         """Stop writing; `Outbox.finish_abandoned` closes the segment with what it has."""
         self._file.close()
-        self._outbox.abandon(self._file.path)
+        self._outbox.abandon(self.meta.id)
 
 
 class Outbox:
@@ -155,6 +156,7 @@ class Outbox:
         self.clock = clock
         self.limits = limits
         self._abandoned: list[Path] = []
+        self._writing: dict[UUID, int] = {}
 
     # --- writing ------------------------------------------------------------------------------------------------------
     def begin(self, monitor: str, width: int, height: int, t0_us: int) -> SegmentWriter:
@@ -176,9 +178,13 @@ class Outbox:
             raise
         return SegmentWriter(self, file, meta)
 
-    def abandon(self, path: Path) -> None:
+    def grown(self, segment_id: UUID, file_bytes: int) -> None:
+        """How large the file of a segment that is being written is now; counted, but not indexed until it is closed."""
+        self._writing[segment_id] = file_bytes
+
+    def abandon(self, segment_id: UUID) -> None:
         """Remember a segment whose writer failed."""
-        self._abandoned.append(path)
+        self._abandoned.append(self.path(segment_id))
 
     def finish_abandoned(self, finish: Callable[[Path], None]) -> None:
         """Try to close the segments whose writers failed; those that still cannot be closed stay remembered."""
@@ -191,7 +197,7 @@ class Outbox:
             self._abandoned.remove(path)
 
     def index_closed(self, stored: Stored) -> None:
-        """Make a closed file due for upload. A failure is only logged: the next start finds the file."""
+        """Make a closed file due for upload; when the index refuses, `finish_abandoned` tries again."""
         values = (stored.t1_us, json.dumps(stored.pictures), stored.file_bytes, stored.sha256.hex())
         update = "UPDATE segment SET state = 'closed', t1_us = ?, pictures = ?, file_bytes = ?, sha256 = ? WHERE id = ?"
         try:
@@ -200,7 +206,9 @@ class Outbox:
                 connection.execute(update, (*values, str(stored.meta.id)))
         except StorageError as error:
             log.warning("spool_index_failed", extra={"fields": {"segment": stored.meta.id, "code": error.code}})
-            self.abandon(self.path(stored.meta.id))
+            self.abandon(stored.meta.id)
+            return
+        self._writing.pop(stored.meta.id, None)
 
     # --- uploading ----------------------------------------------------------------------------------------------------
     def next_due(self) -> Stored | None:
@@ -248,7 +256,7 @@ class Outbox:
             row = connection.execute("SELECT count(*) n, coalesce(sum(file_bytes), 0) size FROM segment").fetchone()
             query = "SELECT count(*) n FROM dropped WHERE at_us > ?"
             dropped = connection.execute(query, (yesterday,)).fetchone()["n"]
-        return Usage(row["size"], row["n"], dropped)
+        return Usage(row["size"] + sum(list(self._writing.values())), row["n"], dropped)
 
     def pressure(self) -> Pressure:
         """How full the spool is."""

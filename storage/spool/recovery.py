@@ -78,7 +78,7 @@ class Recovery:
             return
         try:
             scan = scan_file(path)
-            if scan.segment_id != segment_id or (state == "closed" and not (scan.whole and scan.closed)):
+            if scan.segment_id != segment_id or (state == "closed" and not self._intact(segment_id, scan)):
                 raise ObjectDamaged("spool_file_damaged", f"{path.name} was whole once and is damaged now")
             self._take_in(path, scan, state)
         except ObjectDamaged as error:
@@ -86,6 +86,15 @@ class Recovery:
             self._outbox.set_aside(path)
             if segment_id:
                 self._outbox.record_drop(segment_id, "spool_corrupt")
+
+    def _intact(self, segment_id: UUID, scan: Scan) -> bool:
+        """Whether a file that was closed once still holds its whole segment; only its end record may be damaged."""
+        if scan.whole and scan.closed:
+            return True
+        with self._outbox.index.read() as connection:
+            row = connection.execute("SELECT sha256 FROM segment WHERE id = ?", (str(segment_id),)).fetchone()
+        self._outbox.body(segment_id, bytes.fromhex(row["sha256"]))
+        return True
 
     def _take_in(self, path: Path, scan: Scan, state: str | None) -> None:
         if state == "closed":
