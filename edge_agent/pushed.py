@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -48,7 +49,7 @@ def parse_pushed(value: Any, min_interval_s: float) -> Pushed:
         )
         pushed = Pushed(
             version=int(value["version"]),
-            interval_s=min(max(float(value["interval_s"]), min_interval_s), 60.0),
+            interval_s=min(max(_finite(value["interval_s"]), min_interval_s), 60.0),
             periods=periods,
             timezone=str(value["timezone"]),
             notice_version=int(value["notice"]["version"]),
@@ -60,6 +61,13 @@ def parse_pushed(value: Any, min_interval_s: float) -> Pushed:
     if len(periods) > _MAX_PERIODS or any(not period.valid for period in periods):
         raise InvalidInput("settings_invalid", "a service period of the console is out of range")
     return pushed
+
+
+def _finite(value: Any) -> float:
+    number = float(value)
+    if not math.isfinite(number):
+        raise ValueError("not a finite number")
+    return number
 
 
 def _period(item: Any) -> Period:

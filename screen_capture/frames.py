@@ -88,6 +88,12 @@ class StillGrabber:
     def show(self, name: str, frame: Frame) -> None:
         self._frames[name] = frame
 
+    def add(self, monitor: Monitor) -> None:
+        self._monitors.append(monitor)
+
+    def remove(self, name: str) -> None:
+        self._monitors = [monitor for monitor in self._monitors if monitor.name != name]
+
     def monitors(self) -> list[Monitor]:
         self._fail()
         return list(self._monitors)
