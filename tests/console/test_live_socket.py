@@ -168,7 +168,7 @@ class LiveWorld(FootageWorld):
         """A tab of that user, with its purpose told."""
         headers = {"Cookie": f"{COOKIE}={name}", "Origin": origin or f"http://127.0.0.1:{self.port}"}
         url = f"ws://127.0.0.1:{self.port}/api/live"
-        async with connect(url, additional_headers=headers, compression=None, proxy=None) as socket:
+        async with connect(url, additional_headers=headers, compression=None, proxy=None, close_timeout=1) as socket:
             tab = Tab(socket)
             if purpose:
                 await tab.say(op="purpose", id=self.purpose_of[name])
