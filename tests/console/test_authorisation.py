@@ -55,8 +55,9 @@ def leaves(route: BaseRoute) -> Iterator[BaseRoute]:
 
 
 def gates_of(dependant: Dependant) -> Iterator[Gate]:
-    if isinstance(dependant.call, Gate):
-        yield dependant.call
+    call: object = dependant.call
+    if isinstance(call, Gate):
+        yield call
     for inner in dependant.dependencies:
         yield from gates_of(inner)
 
