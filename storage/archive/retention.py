@@ -13,7 +13,21 @@ from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Connection, Select, Table, and_, delete, exists, func, insert, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    FromClause,
+    Select,
+    Table,
+    and_,
+    delete,
+    exists,
+    func,
+    insert,
+    or_,
+    select,
+    update,
+)
 
 from storage.archive import tables
 from storage.archive.alarms import close_alarm, open_alarm
@@ -189,7 +203,8 @@ class Retention:
     def _kept_for_a_case(self, kind: str, table: Table) -> ColumnElement[bool]:
         """A visit overlaps the media at a window that their camera saw, or their workstation served, at that time."""
         now_us, rules = self._clock.now_us(), self._rules
-        visits, cases, maps, mapped = tables.visit, tables.case, _maps(kind), _mapped(kind, table)
+        visits, cases, maps = tables.visit, tables.case, _maps(kind)
+        mapped, owners = _mapped(kind)
         closed = cases.c.status.in_(CLOSING)
         kept = or_(
             and_(closed, cases.c.last_us > now_us - rules.case_days * DAY_US),
@@ -204,7 +219,8 @@ class Retention:
         )
         in_force = and_(maps.c.from_us < table.c.t1_us, or_(maps.c.to_us.is_(None), maps.c.to_us > table.c.t0_us))
         joined = visits.join(cases, visits.c.case_id == cases.c.id).join(maps, maps.c.window_id == visits.c.window_id)
-        return exists(select(visits.c.id).select_from(joined).where(mapped, overlap, in_force, kept))
+        found = select(visits.c.id).select_from(joined).where(mapped, overlap, in_force, kept)
+        return exists(found.correlate(table, owners))
 
     def _remove_row(self, conn: Connection, each: _Candidate, rule: str) -> None:
         now_us = self._clock.now_us()
@@ -312,15 +328,11 @@ def _maps(kind: str) -> Table:
     return tables.camera_window if kind == "segment" else tables.workstation_window
 
 
-def _mapped(kind: str, table: Table) -> ColumnElement[bool]:
-    """The map row is about the media's own camera or workstation (correlated with the outer query's joins)."""
+def _mapped(kind: str) -> tuple[ColumnElement[bool], FromClause]:
+    """The map row is about the media's own camera or workstation, and the table of the outer query that says so."""
     if kind == "segment":
-        streams = tables.stream.alias()
-        owner = select(streams.c.channel_id).where(streams.c.id == table.c.stream_id).scalar_subquery()
-        return tables.camera_window.c.channel_id == owner
-    monitors = tables.monitor.alias()
-    owner = select(monitors.c.workstation_id).where(monitors.c.id == table.c.monitor_id).scalar_subquery()
-    return tables.workstation_window.c.workstation_id == owner
+        return tables.camera_window.c.channel_id == tables.stream.c.channel_id, tables.stream
+    return tables.workstation_window.c.workstation_id == tables.monitor.c.workstation_id, tables.monitor
 
 
 def _held(table: Table, kind: str) -> ColumnElement[bool]:
@@ -329,9 +341,8 @@ def _held(table: Table, kind: str) -> ColumnElement[bool]:
         holds.c.subject_kind == ("stream" if kind == "segment" else "monitor"), holds.c.subject_id == _owner(kind)
     )
     overlap = and_(holds.c.t0_us < table.c.t1_us, holds.c.t1_us > table.c.t0_us)
-    return exists(
-        select(holds.c.id).where(holds.c.released_us.is_(None), overlap, or_(mine, holds.c.subject_kind == "hall"))
-    )
+    obeyed = or_(mine, holds.c.subject_kind == "hall")
+    return exists(select(holds.c.id).where(holds.c.released_us.is_(None), overlap, obeyed).correlate(table))
 
 
 def _sum(conn: Connection, query: Select[Any]) -> int:

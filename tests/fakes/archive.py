@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import UUID
@@ -19,6 +19,7 @@ from storage.archive.objects import ObjectStore
 from storage.clock import US, FakeClock
 from storage.ids import new_id
 from storage.model import CameraSegment, ScreenSegment
+from tests.peers.postgres import PostgresServer
 
 MINUTE = 60 * US
 
@@ -151,11 +152,21 @@ def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     return f"sqlite:///{tmp_path / 'both.sqlite'}"
 
 
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.peer)])
+def migrated_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of a database at head, once on each engine."""
+    if request.param == "postgresql":
+        server: PostgresServer = request.getfixturevalue("postgres_server")
+        return server.database(template=request.getfixturevalue("postgres_template"))
+    url = f"sqlite:///{tmp_path / 'both.sqlite'}"
+    migrate(url)
+    return url
+
+
 @pytest.fixture
-def any_catalog(empty_url: str, fake_clock: FakeClock) -> Iterator[Catalog]:
-    """A migrated catalog, once on each engine."""
-    migrate(empty_url)
-    catalog = Catalog.open(empty_url, fake_clock)
+def any_catalog(migrated_url: str, fake_clock: FakeClock) -> Iterator[Catalog]:
+    """A catalog at head, once on each engine."""
+    catalog = Catalog.open(migrated_url, fake_clock)
     yield catalog
     catalog.close()
 
@@ -170,3 +181,25 @@ def small_hall(sqlite_catalog: Catalog, fake_clock: FakeClock) -> Hall:
 def any_hall(any_catalog: Catalog, fake_clock: FakeClock) -> Hall:
     """The small hall, once on each engine."""
     return seed_hall(any_catalog, fake_clock)
+
+
+HallFactory = Callable[[], Hall]
+
+
+@pytest.fixture(scope="module")
+def small_hall_factory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HallFactory]:
+    """A new small hall on SQLite at every call, for property tests; one migration is copied."""
+    folder = tmp_path_factory.mktemp("halls")
+    template = folder / "template.sqlite"
+    migrate(f"sqlite:///{template}")
+    opened: list[Catalog] = []
+
+    def make() -> Hall:
+        path, clock = folder / f"{len(opened)}.sqlite", FakeClock()
+        path.write_bytes(template.read_bytes())
+        opened.append(Catalog.open(f"sqlite:///{path}", clock))
+        return seed_hall(opened[-1], clock)
+
+    yield make
+    for catalog in opened:
+        catalog.close()

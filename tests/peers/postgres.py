@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from storage.archive.migrate import migrate
+
 _SETTINGS = ("listen_addresses=", "fsync=off", "max_connections=60", "shared_buffers=32MB")
 
 
@@ -52,10 +54,14 @@ class PostgresServer:
         """Stop at once, as a lost machine; the data stay."""
         self.run("pg_ctl", "stop", "-w", "-s", "-m", "immediate", "-D", str(self.folder / "data"))
 
-    def database(self) -> str:
-        """The URL of a new empty database."""
+    def database(self, *, template: str = "template0") -> str:
+        """The URL of a new database, empty unless it is copied from `template` (nobody may be connected to that)."""
         name = f"sunhall_{next(self._count)}"
-        self.run("createdb", "-h", str(self.folder), "-U", "postgres", name)
+        self.run("createdb", "-h", str(self.folder), "-U", "postgres", "-T", template, name)
+        return self.url(name)
+
+    def url(self, name: str) -> str:
+        """The URL of a database."""
         return f"postgresql://postgres@/{name}?host={self.folder}"
 
 
@@ -90,3 +96,12 @@ def postgres_server() -> Iterator[PostgresServer]:
 def postgres_url(postgres_server: PostgresServer) -> str:
     """The URL of a fresh empty database."""
     return postgres_server.database()
+
+
+@pytest.fixture(scope="session")
+def postgres_template(postgres_server: PostgresServer) -> str:
+    """The name of a database at head, to be copied: quicker than migrating for every test."""
+    name = "sunhall_template"
+    postgres_server.run("createdb", "-h", str(postgres_server.folder), "-U", "postgres", "-T", "template0", name)
+    migrate(postgres_server.url(name))
+    return name
