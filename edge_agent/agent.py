@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import httpx
@@ -13,16 +12,17 @@ from edge_agent.identity import Identity, Places, load_identity
 from edge_agent.notice import Notice
 from edge_agent.platform.base import Platform
 from edge_agent.pushed import Pushed, PushedStore
-from edge_agent.recorder import Masks
+from edge_agent.recorder import Masks, MonitorRecorder
 from edge_agent.reporter import Reporter
-from edge_agent.settings import AgentSettings, areas_of, limits_of
+from edge_agent.settings import AgentSettings, CaptureSettings, areas_of, limits_of
 from screen_capture.frames import Grabber
-from storage.clock import Clock
+from storage.clock import US, Clock
 from storage.errors import ConfigurationError
 from storage.identity.boxes import SecretBox
 from storage.identity.keys import DeviceKey
 from storage.spool.client import ConsoleClient, trust
 from storage.spool.disk import Disk
+from storage.spool.outbox import Outbox
 from storage.spool.recovery import Recovery, open_spool
 from storage.spool.uplink import Backoff, Uplink
 
@@ -72,7 +72,7 @@ class Agent:
             notice,
             self.pushed,
             clock,
-            _masks(settings),
+            lambda name: _recorder(name, self.outbox, settings.capture),
             lambda: self.outbox.finish_abandoned(recovery.mend),
         )
         self.reporter = Reporter(
@@ -124,12 +124,9 @@ def _spool_box(path: Path) -> SecretBox:
         return SecretBox.create(path)
 
 
-def _masks(settings: AgentSettings) -> Callable[[str], Masks]:
-    def of(monitor: str) -> Masks:
-        capture = settings.capture
-        return Masks(areas_of(capture.ignore, monitor), areas_of(capture.redact, monitor))
-
-    return of
+def _recorder(monitor: str, outbox: Outbox, capture: CaptureSettings) -> MonitorRecorder:
+    masks = Masks(areas_of(capture.ignore, monitor), areas_of(capture.redact, monitor))
+    return MonitorRecorder(monitor, outbox, masks, round(capture.segment_s * US))
 
 
 def _check_machine(identity: Identity, platform: Platform) -> None:

@@ -11,7 +11,7 @@ from dataclasses import asdict
 from edge_agent.notice import Notice
 from edge_agent.platform.base import Platform
 from edge_agent.pushed import PushedStore
-from edge_agent.recorder import Masks, MonitorRecorder
+from edge_agent.recorder import MonitorRecorder
 from edge_agent.schedule import in_service
 from screen_capture.frames import Grabber, GrabFailed, Monitor
 from screen_capture.patches import PHOTO_QUALITY
@@ -69,7 +69,7 @@ class CaptureLoop:
         notice: Notice,
         pushed: PushedStore,
         clock: Clock,
-        masks_of: Callable[[str], Masks],
+        recorder_of: Callable[[str], MonitorRecorder],
         finish_abandoned: Callable[[], None],
     ) -> None:
         self._grabber = grabber
@@ -79,7 +79,7 @@ class CaptureLoop:
         self._notice = notice
         self._pushed = pushed
         self._clock = clock
-        self._masks_of = masks_of
+        self._recorder_of = recorder_of
         self._finish_abandoned = finish_abandoned
         self._watch = TimeWatch(clock, platform)
         self._recorders: dict[str, MonitorRecorder] = {}
@@ -199,7 +199,7 @@ class CaptureLoop:
 
     def _recorder(self, name: str) -> MonitorRecorder:
         if name not in self._recorders:
-            self._recorders[name] = MonitorRecorder(name, self._outbox, self._masks_of(name))
+            self._recorders[name] = self._recorder_of(name)
         return self._recorders[name]
 
 

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from screen_capture.change import Rectangle, digest, fill, is_uniform
-from screen_capture.container import MAX_SEGMENT_US
 from screen_capture.encode import SegmentEncoder
 from screen_capture.frames import Frame, GrabFailed, Words
 from storage.errors import MediaError, StorageError
@@ -38,8 +37,10 @@ class _Open:
 class MonitorRecorder:
     """Turns frames of one monitor into segments in the outbox. Used from one thread."""
 
-    def __init__(self, name: str, outbox: Outbox, masks: Masks) -> None:
+    def __init__(self, name: str, outbox: Outbox, masks: Masks, longest_us: int) -> None:
+        """`longest_us`: how much time a segment may span before it is closed and goes to the console."""
         self.name = name
+        self._longest_us = longest_us
         self._outbox = outbox
         self._masks = masks
         self._open: _Open | None = None
@@ -100,7 +101,7 @@ class MonitorRecorder:
         current.seen_us = t_us
 
     def _start(self, pixels: Words, t_us: int, photo_quality: int) -> tuple[_Open, bytes]:
-        encoder = SegmentEncoder(pixels, t_us, photo_quality)
+        encoder = SegmentEncoder(pixels, t_us, photo_quality, self._longest_us)
         data = encoder.begin()
         writer = self._outbox.begin(self.name, encoder.header.width, encoder.header.height, t_us)
         self._open = _Open(encoder, writer, t_us)
@@ -112,7 +113,7 @@ class MonitorRecorder:
         if done is None:
             return
         last_us = done.encoder.last_us
-        t1_us = min(max(t_us, last_us + 1), done.encoder.header.t0_us + MAX_SEGMENT_US)
+        t1_us = min(max(t_us, last_us + 1), done.encoder.latest_us)
         done.writer.close(done.encoder.end(t1_us), t1_us)
 
     def _abandon(self) -> None:

@@ -19,6 +19,7 @@ class CaptureSettings:
 
     interval_s: float = option(5.0, "seconds between two looks until the console says otherwise (1 to 60)")
     min_interval_s: float = option(1.0, "floor: the console cannot make the agent look more often than this")
+    segment_s: float = option(60.0, "a segment goes to the console after so many seconds (5 to 60)")
     display: str = option("", 'X11 display, such as ":0"; empty: the session\'s own')
     timeout_s: float = option(5.0, "a grab that takes longer is ended and counts as failed")
     ignore: tuple[str, ...] = option((), "areas whose change alone makes no picture (a clock): 'monitor:x,y,w,h'")
@@ -57,6 +58,7 @@ def check_settings(settings: AgentSettings) -> None:
     """Raises ConfigurationError naming the key whose value makes no sense."""
     _within("capture.interval_s", settings.capture.interval_s, 1.0, 60.0)
     _within("capture.min_interval_s", settings.capture.min_interval_s, 0.2, 60.0)
+    _within("capture.segment_s", settings.capture.segment_s, 5.0, 60.0)
     _within("capture.timeout_s", settings.capture.timeout_s, 0.5, 60.0)
     _within("report_s", settings.report_s, 1.0, 3600.0)
     _within("spool.max_mb", settings.spool.max_mb, 16, 1024 * 1024)

@@ -37,13 +37,17 @@ class SegmentEncoder:
     Holds one picture (4 bytes a pixel) and the index. A new encoder is made for the next segment.
     """
 
-    def __init__(self, pixels: Words, t0_us: int, photo_quality: int = PHOTO_QUALITY) -> None:
+    def __init__(
+        self, pixels: Words, t0_us: int, photo_quality: int = PHOTO_QUALITY, longest_us: int = MAX_SEGMENT_US
+    ) -> None:
         height, width = pixels.shape
         self._composer = Composer(Header(width, height, t0_us))
         self._first = pixels
         self._last: Words | None = None
         self._photo_quality = photo_quality
         self.last_us = t0_us
+        self.latest_us = t0_us + min(longest_us, MAX_SEGMENT_US)
+        """The segment spans no time beyond this."""
 
     @property
     def header(self) -> Header:
@@ -85,11 +89,11 @@ class SegmentEncoder:
 
     def takes(self, t_us: int) -> bool:
         """Whether a picture at `t_us` may still belong to this segment."""
-        return self.last_us < t_us < self.header.t0_us + MAX_SEGMENT_US
+        return self.last_us < t_us < self.latest_us
 
     def end(self, t1_us: int) -> bytes:
-        """Index and footer. `t1_us` is cut to what a segment may span."""
-        return self._composer.end(min(t1_us, self.header.t0_us + MAX_SEGMENT_US))
+        """Index and footer. `t1_us` is cut to `latest_us`."""
+        return self._composer.end(min(t1_us, self.latest_us))
 
     def _patches(self, pixels: Words, tiles: TileMap) -> list[Patch]:
         photo = photo_tiles(pixels, tiles)

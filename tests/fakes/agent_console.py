@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import ssl
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -151,20 +152,23 @@ class FakeTransport(httpx.BaseTransport):
 class FakeConsoleServer:
     """The fake console on a real socket on loopback. Stopping and starting again keeps the port."""
 
-    def __init__(self, console: FakeConsole) -> None:
+    def __init__(self, console: FakeConsole, tls: ssl.SSLContext | None = None) -> None:
         self.console = console
         self.port = 0
+        self._tls = tls
         self._server: ThreadingHTTPServer | None = None
         self._thread: threading.Thread | None = None
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"{'https' if self._tls else 'http'}://127.0.0.1:{self.port}"
 
     def start(self) -> None:
         self._server = ThreadingHTTPServer(("127.0.0.1", self.port), _handler(self.console))
         self._server.daemon_threads = False
         self.port = self._server.server_address[1]
+        if self._tls is not None:
+            self._server.socket = self._tls.wrap_socket(self._server.socket, server_side=True)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,))
         self._thread.start()
 
