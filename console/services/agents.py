@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import zlib
 from collections.abc import Sequence
@@ -279,6 +280,8 @@ def _facts(report: Report, now: int) -> dict[str, Any]:
 
 
 def _compare(header: SegmentHeader, data: bytes) -> None:
+    if hashlib.sha256(data).digest() != header.sha256:
+        raise InvalidInput("segment_mismatch", "the bytes received are not those announced")
     index = read_index(data)
     found = (index.width, index.height, index.t0_us, index.t1_us, [entry.t_us for entry in index.pictures])
     told = (header.width, header.height, header.t0_us, header.t1_us, list(header.pictures))

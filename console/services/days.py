@@ -12,6 +12,7 @@ from storage.clock import US
 from storage.errors import InvalidInput
 from storage.model import Span
 
+FIRST_YEAR, LAST_YEAR = 2000, 2199
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -43,9 +44,12 @@ def parse_day(text: str) -> date:
         InvalidInput: it is none (`day_invalid`).
     """
     try:
-        return date.fromisoformat(text)
+        day = date.fromisoformat(text)
     except ValueError as error:
         raise InvalidInput("day_invalid", "a day is written YYYY-MM-DD", day=text[:20]) from error
+    if not FIRST_YEAR <= day.year <= LAST_YEAR:
+        raise InvalidInput("day_invalid", f"a day lies between {FIRST_YEAR} and {LAST_YEAR}", day=text[:20])
+    return day
 
 
 def day_span(day: date, zone: ZoneInfo) -> Span:

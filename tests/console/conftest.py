@@ -7,13 +7,22 @@ from pathlib import Path
 
 import pytest
 
+from storage.archive.migrate import migrate
 from tests.console.console_world import ConsoleWorld
 
 
+@pytest.fixture(scope="session")
+def migrated_catalog(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty catalog at head, to copy."""
+    path = tmp_path_factory.mktemp("catalog") / "catalog.sqlite"
+    migrate(f"sqlite:///{path}")
+    return path
+
+
 @pytest.fixture
-def fresh(tmp_path: Path) -> Iterator[ConsoleWorld]:
+def fresh(tmp_path: Path, migrated_catalog: Path) -> Iterator[ConsoleWorld]:
     """A console before its first run."""
-    with ConsoleWorld.make(tmp_path) as world:
+    with ConsoleWorld.copied(tmp_path, migrated_catalog) as world:
         yield world
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -107,12 +108,21 @@ class ConsoleWorld:
 
     @classmethod
     @contextmanager
+    def copied(cls, folder: Path, template: Path) -> Iterator[ConsoleWorld]:
+        """A console on a copy of a migrated catalog: migrating takes longer than most tests."""
+        shutil.copyfile(template, folder / "catalog.sqlite")
+        with cls.make(folder) as world:
+            yield world
+
+    @classmethod
+    @contextmanager
     def make(cls, folder: Path, url: str = "", settings: ConsoleSettings | None = None) -> Iterator[ConsoleWorld]:
         """A console whose first run is not over yet."""
         settings = settings or ConsoleSettings(
             data=folder, catalog_url=url, sessions=SessionSettings(hours=12, idle_minutes=60), agents=AgentSettings()
         )
-        migrate(settings.catalog)
+        if url or not (folder / "catalog.sqlite").exists():
+            migrate(settings.catalog)
         clock = FakeClock(START_US)
         catalog = Catalog.open(settings.catalog, clock)
         store = DiskStore(settings.objects)
