@@ -3,6 +3,7 @@ import { html, render } from "lit";
 import { momentText, spanText } from "../core/time.ts";
 import { store } from "../core/session.ts";
 import { code, errorText, t } from "../i18n/index.ts";
+import { windowsText } from "../core/windows.ts";
 import { icon } from "../ui/icons.ts";
 import { canPlay, LivePlayer } from "./player.ts";
 import type { Control, Media } from "./protocol.ts";
@@ -232,7 +233,7 @@ export class Tile implements Subscriber {
   }
 
   #overlayFor(look: TileLook, facts: TileFacts) {
-    const windows = this.#camera?.windows.map((one) => one.name || t("window.numbered", { n: one.number })).join("、") ?? "";
+    const windows = windowsLabel(this.#camera?.windows ?? []);
     return html`
       <div class="tile-head">
         <span class="tile-name">${this.#camera?.name}</span>
@@ -245,7 +246,7 @@ export class Tile implements Subscriber {
             look.recording === "recorded" ? "" : html`<b>${look.recording ? code("gap", look.recording) : "—"}</b>`}</span>
       </div>
       ${look.covered ? this.#cover(look) : look.live === "live" ? "" : this.#ageNote(look, facts)}
-      ${this.#stats ? this.#statsBox() : ""}
+      ${this.#stats && !look.covered ? this.#statsBox() : ""}
     `;
   }
 
@@ -280,6 +281,12 @@ export class Tile implements Subscriber {
       <dt>${t("stats.bytes")}</dt><dd>${(r.bytes / 1048576).toFixed(1)} MB</dd>
     </dl>`;
   }
+}
+
+/** Which windows a camera sees, short enough for a tile. */
+export function windowsLabel(windows: readonly { number: number; name: string }[]): string {
+  const text = windowsText(windows);
+  return windows.length > 3 ? t("window.several", { runs: text }) : text;
 }
 
 /** A cause in words: a gap reason, a device fault or an error code. */

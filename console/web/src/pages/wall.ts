@@ -7,7 +7,7 @@ import type { Camera } from "../core/types.ts";
 import { code, errorText, t } from "../i18n/index.ts";
 import { place, qualityFor, readLayout, WALL_SIZES, type Layout, type WallSize } from "../live/layout.ts";
 import { LiveSocket } from "../live/socket.ts";
-import { Tile } from "../live/tile.ts";
+import { Tile, windowsLabel } from "../live/tile.ts";
 import { dialogOpen } from "../ui/dialog.ts";
 import { icon } from "../ui/icons.ts";
 import { askPurpose, requirePurpose } from "../ui/purpose.ts";
@@ -286,7 +286,7 @@ class WallPage extends View {
           return html`<li><button type="button" class="pick ${slot >= 0 ? "on" : ""}" draggable="true"
             @dragstart=${(event: DragEvent) => event.dataTransfer?.setData("text/plain", one.id)}
             @click=${() => this.#pick(one.id)}>
-            <i class="dot ${one.live.state}"></i><span>${one.name}<small>${one.live.state === "live" ? one.windows.map((w) => w.name).join("、") : code("live", one.live.state)}</small></span>
+            <i class="dot ${one.live.state}"></i><span>${one.name}<small>${one.live.state === "live" ? windowsLabel(one.windows) : code("live", one.live.state)}</small></span>
             ${slot >= 0 ? html`<em>${slot + 1}</em>` : ""}
           </button></li>`;
         })}

@@ -1,0 +1,125 @@
+// A screen lane: the snapshot in force at the master clock's time, fetched ahead a little, drawn on a canvas.
+import { ApiError, send } from "../core/api.ts";
+import { isRecorded, spanAt } from "../core/coverage.ts";
+import type { TimelineScreen } from "../core/types.ts";
+import type { MasterClock } from "./master.ts";
+import { lastAtOrBefore } from "./timeline.ts";
+
+export type ScreenState = "picture" | "loading" | "gap" | "failed";
+
+const KEEP = 16;
+
+interface Held {
+  bitmap: ImageBitmap;
+  pictureUs: number;
+}
+
+export class ScreenLane {
+  readonly screen: TimelineScreen;
+  readonly canvas = document.createElement("canvas");
+  state: ScreenState = "loading";
+  cause = "";
+  /** Time of the snapshot on the canvas; null while none is shown. */
+  pictureUs: number | null = null;
+  readonly #master: MasterClock;
+  readonly #held = new Map<number, Held>();
+  readonly #asked = new Set<number>();
+  readonly #failed = new Map<number, string>();
+
+  constructor(screen: TimelineScreen, master: MasterClock) {
+    this.screen = screen;
+    this.#master = master;
+    this.canvas.width = screen.width || 1280;
+    this.canvas.height = screen.height || 720;
+  }
+
+  get waiting(): boolean {
+    return this.state === "loading";
+  }
+
+  extend(screen: TimelineScreen): void {
+    this.screen.pictures = screen.pictures;
+    this.screen.coverage = screen.coverage;
+  }
+
+  close(): void {
+    for (const held of this.#held.values()) held.bitmap.close();
+    this.#held.clear();
+  }
+
+  /** Shows what was on the screen at the master clock's time; call at each animation frame. */
+  step(): void {
+    const us = this.#master.nowUs;
+    const span = spanAt(this.screen.coverage, us);
+    if (span && !isRecorded(span.state)) {
+      this.#clear("gap", span.state);
+      return;
+    }
+    const index = lastAtOrBefore(this.screen.pictures, us);
+    const key = index >= 0 ? (this.screen.pictures[index] as number) : this.#master.t0;
+    const held = this.#held.get(key);
+    if (held) this.#draw(held);
+    else this.#missing(key);
+    this.#ahead(index);
+  }
+
+  #missing(key: number): void {
+    const fault = this.#failed.get(key);
+    if (fault) this.#clear(fault === "no_picture" ? "gap" : "failed", fault);
+    else {
+      this.#clear("loading", "");
+      void this.#fetch(key);
+    }
+  }
+
+  #ahead(index: number): void {
+    for (let step = 1; step <= 2; step += 1) {
+      const next = this.screen.pictures[index + step];
+      if (next !== undefined && !this.#held.has(next)) void this.#fetch(next);
+    }
+  }
+
+  async #fetch(key: number): Promise<void> {
+    if (this.#asked.has(key) || this.#failed.has(key)) return;
+    this.#asked.add(key);
+    try {
+      const answer = await send(`/api/media/screens/${this.screen.monitor_id}/at?t_us=${key}`, { footage: true });
+      const pictureUs = Number(answer.headers.get("X-Sunhall-Picture-Us") ?? key);
+      this.#keep(key, { bitmap: await createImageBitmap(await answer.blob()), pictureUs });
+    } catch (error) {
+      if (!(error instanceof ApiError || error instanceof DOMException)) throw error;
+      this.#failed.set(key, error instanceof ApiError ? error.code : "object_damaged");
+      if (error instanceof ApiError && error.code === "console_lost") window.setTimeout(() => this.#failed.delete(key), 3000);
+    } finally {
+      this.#asked.delete(key);
+    }
+  }
+
+  #keep(key: number, held: Held): void {
+    this.#held.set(key, held);
+    if (this.#held.size <= KEEP) return;
+    const oldest = this.#held.keys().next().value;
+    if (oldest === undefined) return;
+    this.#held.get(oldest)?.bitmap.close();
+    this.#held.delete(oldest);
+  }
+
+  #draw(held: Held): void {
+    this.state = "picture";
+    this.cause = "";
+    if (this.pictureUs === held.pictureUs) return;
+    this.canvas.width = held.bitmap.width;
+    this.canvas.height = held.bitmap.height;
+    this.canvas.getContext("2d")?.drawImage(held.bitmap, 0, 0);
+    this.pictureUs = held.pictureUs;
+  }
+
+  /** Nothing to show: never leave an older picture standing as if it were of now. */
+  #clear(state: ScreenState, cause: string): void {
+    this.state = state;
+    this.cause = cause;
+    if (this.pictureUs === null) return;
+    this.canvas.getContext("2d")?.clearRect(0, 0, this.canvas.width, this.canvas.height);
+    this.pictureUs = null;
+  }
+}
