@@ -102,8 +102,8 @@ class Media:
         return row
 
 
-def shown_segment(item: CameraSegment) -> dict[str, Any]:
-    """A segment as the wire shows it."""
+def shown_segment(item: CameraSegment | Row[Any]) -> dict[str, Any]:
+    """A segment, or its row, as the wire shows it."""
     return {
         "id": str(item.id),
         "t0_us": item.t0_us,
@@ -111,7 +111,7 @@ def shown_segment(item: CameraSegment) -> dict[str, Any]:
         "media_duration": item.media_duration,
         "timescale": item.timescale,
         "codec": item.codec,
-        "bytes": item.size_bytes,
+        "bytes": item.size_bytes if isinstance(item, CameraSegment) else item.bytes,
     }
 
 

@@ -21,7 +21,7 @@ from console.services.visits import WIDTH_US, uncertainty
 from storage.archive import queries
 from storage.archive.catalog import Catalog
 from storage.archive.queries import CameraWindow, WorkstationWindow
-from storage.archive.tables import case_event, channel, monitor, stream, visit, workstation
+from storage.archive.tables import case_event, channel, monitor, segment, stream, visit, workstation
 from storage.clock import Clock
 from storage.errors import NotFound
 from storage.model import CameraRole, EventKind, Span, TimePrecision
@@ -100,8 +100,24 @@ def _cameras(conn: Connection, window_id: UUID, span: Span, now_us: int) -> list
     streams: dict[UUID, list[Row[Any]]] = {}
     for row in conn.execute(select(stream).where(stream.c.channel_id.in_(seen)).order_by(stream.c.role)):
         streams.setdefault(row.channel_id, []).append(row)
+    footage = _segments(conn, [row.id for found in streams.values() for row in found], span)
     ordered = sorted(seen, key=lambda key: (_ROLES.index(seen[key][0].role), rows[key].name_sort, rows[key].id))
-    return [_camera(conn, rows[key], seen[key], streams.get(key, []), span, now_us) for key in ordered]
+    return [_camera(conn, rows[key], seen[key], streams.get(key, []), footage, span, now_us) for key in ordered]
+
+
+def _segments(conn: Connection, stream_ids: Sequence[UUID], span: Span) -> dict[UUID, list[Row[Any]]]:
+    """Stream id → its segments that overlap `span`, by start; one query for all lanes."""
+    columns = segment.c
+    query = (
+        select(segment)
+        .where(columns.stream_id.in_(stream_ids), columns.t0_us < span.t1_us)
+        .where(columns.t0_us > span.t0_us - queries.LONGEST_SEGMENT_US, columns.t1_us > span.t0_us)
+        .order_by(columns.stream_id, columns.t0_us, columns.id)
+    )
+    found: dict[UUID, list[Row[Any]]] = {}
+    for row in conn.execute(query):
+        found.setdefault(row.stream_id, []).append(row)
+    return found
 
 
 def _camera(
@@ -109,11 +125,13 @@ def _camera(
     row: Row[Any],
     maps: Sequence[CameraWindow],
     streams: Sequence[Row[Any]],
+    footage: Mapping[UUID, Sequence[Row[Any]]],
     span: Span,
     now_us: int,
 ) -> dict[str, Any]:
     spans = _cut(maps, span)
-    lanes = [lane for lane in (_stream(conn, item, spans) for item in streams) if lane is not None]
+    made = (_stream(item, footage.get(item.id, ()), spans) for item in streams)
+    lanes = [lane for lane in made if lane is not None]
     covered = next((item.id for item in streams if item.recorded), UUID(lanes[0]["id"]) if lanes else None)
     return {
         "camera_id": str(row.id),
@@ -129,9 +147,9 @@ def _camera(
     }
 
 
-def _stream(conn: Connection, row: Row[Any], spans: Sequence[Span]) -> dict[str, Any] | None:
-    """A stream with its segments; None when it is not recorded and has none."""
-    segments = {item.id: item for part in spans for item in queries.segments(conn, row.id, part)}
+def _stream(row: Row[Any], footage: Sequence[Row[Any]], spans: Sequence[Span]) -> dict[str, Any] | None:
+    """A stream with the segments that touch one of the spans; None when it is not recorded and has none."""
+    segments = [item for item in footage if any(Span(item.t0_us, item.t1_us).overlaps(part) for part in spans)]
     if not segments and not row.recorded:
         return None
     return {
@@ -140,7 +158,7 @@ def _stream(conn: Connection, row: Row[Any], spans: Sequence[Span]) -> dict[str,
         "codec": row.codec,
         "width": row.width,
         "height": row.height,
-        "segments": [shown_segment(item) for item in segments.values()],
+        "segments": [shown_segment(item) for item in segments],
     }
 
 
