@@ -6,7 +6,7 @@ import contextlib
 import logging
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from uuid import UUID
 
@@ -14,16 +14,23 @@ import uvicorn
 
 from camera_gateway.api.app import GatewayApi, make_app
 from camera_gateway.api.callers import Callers
-from camera_gateway.catalog_plan import console_key
+from camera_gateway.api.desk_client import DeskClient
+from camera_gateway.catalog_plan import console_key, own_node
 from camera_gateway.live.hub import Hub
 from camera_gateway.live.link_server import LinkServer
 from camera_gateway.recorder.disk import free_bytes
 from camera_gateway.settings import GatewaySettings
-from camera_gateway.worker_process import own_node
 from storage.archive.catalog import Catalog
+from storage.archive.ingest import Ingest
+from storage.archive.objects import ObjectStore
+from storage.archive.periodic import Periodic
+from storage.archive.space import DiskGuard, DiskVolume, SpaceRules
 from storage.archive.staging import StagingFolder
-from storage.clock import SystemClock
+from storage.archive.uploader import Uploader
+from storage.clock import Clock, SystemClock
 from storage.errors import ConfigurationError
+from storage.identity.boxes import SecretBox
+from storage.lifecycle import Part
 
 log = logging.getLogger(__name__)
 
@@ -31,11 +38,11 @@ SEND_BUFFER = 64 << 10
 """Bytes that the kernel may hold for a viewer: its own default is over a minute of a tile."""
 
 
-def run_api(settings: GatewaySettings, stop: threading.Event) -> int:
-    """Answer consoles until `stop`; returns the exit status."""
+def run_api(settings: GatewaySettings, desk_command: Sequence[str], stop: threading.Event) -> int:
+    """Answer consoles until `stop`; returns the exit status. `desk_command` starts the device desk."""
     clock = SystemClock()
     catalog = Catalog.open(settings.catalog, clock)
-    gateway_id = own_node(settings, catalog)
+    gateway_id = own_node(catalog, settings.keys)
     staging = StagingFolder(settings.staging, gateway_id)
     links: list[LinkServer] = []
     hub = Hub(clock, lambda watched: links[0].tell_watched(watched))
@@ -44,15 +51,43 @@ def run_api(settings: GatewaySettings, stop: threading.Event) -> int:
         clock,
         Callers(lambda node_id: console_key(catalog, node_id), clock),
         hub,
+        DeskClient(desk_command),
+        SecretBox.load(settings.keys / "cameras.key"),
         links[0],
         lambda segment_id: _existing(staging, segment_id),
         lambda: {"staging_bytes": staging.total_bytes(), "disk_free_bytes": free_bytes(settings.data)},
         settings.worker_count,
     )
     listening = listen(settings.listen.host, settings.listen.port)
+    keepers = _keepers(settings, catalog, gateway_id, staging, clock)
+    for part in keepers:
+        part.start()
     serve(QuietServer(server_config(make_app(api))), listening, stop)
+    for part in reversed(keepers):
+        part.stop()
     catalog.close()
     return 0
+
+
+def _keepers(
+    settings: GatewaySettings, catalog: Catalog, gateway_id: UUID, staging: StagingFolder, clock: Clock
+) -> list[Part]:
+    """What goes on beside the API: watching the disk, and with S3 the uploader."""
+    rules = SpaceRules(reserve_bytes=settings.recording.reserve_mb << 20)
+    guard = DiskGuard(DiskVolume(settings.data), catalog, clock, rules, f"gateway:{gateway_id}")
+    keepers: list[Part] = [Periodic("disk-guard", guard.check, clock, interval_s=60.0)]
+    if settings.storage.kind == "s3":
+        uploader = Uploader(catalog, staging, s3_store(settings), Ingest(catalog, clock, str(gateway_id)), clock)
+        keepers.append(Periodic("uploader", uploader.run_once, clock, interval_s=5.0))
+    return keepers
+
+
+def s3_store(settings: GatewaySettings) -> ObjectStore:
+    """The S3 store that the settings name."""
+    from storage.archive.s3 import S3Store, make_client
+
+    s3 = settings.storage
+    return S3Store(make_client(s3.endpoint, s3.access_key, s3.secret_key, secure=s3.secure), s3.bucket)
 
 
 def server_config(app: object) -> uvicorn.Config:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from uuid import UUID
 
 from sqlalchemy import Connection, insert, select, update
@@ -14,6 +15,8 @@ from storage.archive.alarms import close_alarm, open_alarm
 from storage.archive.catalog import Catalog
 from storage.archive.tables import channel, device, node, stream, stream_state
 from storage.clock import Clock
+from storage.errors import ConfigurationError
+from storage.identity.keys import DeviceKey
 from storage.ids import new_id
 from storage.model import AlarmKind
 
@@ -44,11 +47,19 @@ def register_node(catalog: Catalog, public_key: bytes, name: str, url: str) -> U
         return made
 
 
-def find_node(catalog: Catalog, public_key: bytes) -> UUID | None:
-    """The id of the node with that key, if it is registered."""
+def own_node(catalog: Catalog, keys: Path) -> UUID:
+    """This gateway's id in the catalog, by the key in its folder `keys`.
+
+    Raises:
+        ConfigurationError: `run` has not registered it, or the key cannot be read.
+    """
+    key = DeviceKey.load(keys / "gateway.key")
     with catalog.read() as conn:
-        query = select(node.c.id).where(node.c.kind == "gateway", node.c.public_key == public_key)
-        return conn.execute(query).scalar_one_or_none()
+        query = select(node.c.id).where(node.c.kind == "gateway", node.c.public_key == key.public)
+        found: UUID | None = conn.execute(query).scalar_one_or_none()
+    if found is None:
+        raise ConfigurationError("gateway_unregistered", "this gateway is not in the catalog: start it with `run`")
+    return found
 
 
 def console_key(catalog: Catalog, node_id: UUID) -> bytes | None:

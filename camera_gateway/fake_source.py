@@ -30,7 +30,7 @@ class FakeSource:
         self._opening = opening
         self._fault = fault or SourceFault(GapReason.NETWORK, "the camera ended the stream")
         self._before_each = before_each
-        self._closing = False
+        self.closed = False
         self.opened = 0
         self.settings: SourceSettings | None = None
 
@@ -43,11 +43,11 @@ class FakeSource:
     def units(self) -> Iterator[AccessUnit]:
         for index, unit in enumerate(self._units):
             self._before_each(index)
-            if self._closing:
+            if self.closed:
                 return
             yield replace(unit, arrival_us=self._clock.now_us(), arrival_s=self._clock.monotonic())
-        if not self._closing:
+        if not self.closed:
             raise self._fault
 
     def close(self) -> None:
-        self._closing = True
+        self.closed = True

@@ -3,7 +3,7 @@
     sunhall-gateway run --config FILE     supervisor, ingest workers and the API process
     sunhall-gateway check --config FILE   the effective settings, secrets starred
 
-The supervisor starts the other processes as `prepare`, `worker` and `api` of this same program.
+The supervisor starts the other processes as `prepare`, `worker`, `api` and `desk` of this same program.
 """
 
 from __future__ import annotations
@@ -50,6 +50,7 @@ def _parser() -> argparse.ArgumentParser:
         ("prepare", _prepare, "make keys and folders, register this gateway in the catalog (run does it by itself)"),
         ("worker", _worker, "one ingest process (run starts them)"),
         ("api", _api, "the API and live process (run starts it)"),
+        ("desk", _desk, "the device desk: probes cameras and decodes pictures (api starts it when needed)"),
     ):
         command = commands.add_parser(name, help=text, description=text)
         command.add_argument("--config", type=Path, help="settings file, gateway.toml")
@@ -74,7 +75,7 @@ def _run(settings: GatewaySettings, options: argparse.Namespace) -> int:
     stop.install()
     lock = GatewayLock(settings.data / "run" / "gateway.lock", clock)
     lock.take(stop.event)
-    common = [*(["--config", str(options.config)] if options.config else []), "--data", str(settings.data.absolute())]
+    common = _common(settings, options)
     prepared = subprocess.run([sys.executable, "-m", "camera_gateway.main", "prepare", *common], check=False)
     if prepared.returncode:
         return prepared.returncode
@@ -107,10 +108,23 @@ def _worker(settings: GatewaySettings, options: argparse.Namespace) -> int:
     return run_worker(settings, options.index, _child_stop())
 
 
-def _api(settings: GatewaySettings, _options: argparse.Namespace) -> int:
+def _api(settings: GatewaySettings, options: argparse.Namespace) -> int:
     from camera_gateway.api_process import run_api
 
-    return run_api(settings, _child_stop())
+    desk = [sys.executable, "-m", "camera_gateway.main", "desk", *_common(settings, options)]
+    return run_api(settings, desk, _child_stop())
+
+
+def _desk(settings: GatewaySettings, _options: argparse.Namespace) -> int:
+    from camera_gateway.desk_process import run_desk
+
+    return run_desk(settings)
+
+
+def _common(settings: GatewaySettings, options: argparse.Namespace) -> list[str]:
+    """What every process of this gateway is started with."""
+    config = ["--config", str(options.config)] if options.config else []
+    return [*config, "--data", str(settings.data.absolute())]
 
 
 def _child_stop() -> threading.Event:

@@ -58,6 +58,7 @@ class Tap:
         self._gop: list[LiveUnit] = []
         self._gop_bytes = 0
         self._last_dts = 0
+        self._time = 0
         self._interval = 3600
 
     def watch(self) -> None:
@@ -80,7 +81,8 @@ class Tap:
         if 0 < step < 90_000:
             self._interval = step
         self._last_dts = unit.dts
-        live = LiveUnit(unit.key, wall_us * 9 // 100, unit.pts - unit.dts, 4 * self._interval, unit.data)
+        self._time = max(wall_us * 9 // 100, self._time + 1)
+        live = LiveUnit(unit.key, self._time, unit.pts - unit.dts, 4 * self._interval, unit.data)
         with self._lock:
             if unit.key:
                 self._start_group(unit.parameters)

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from uuid import UUID
 
 from camera_gateway.board import StateBoard, StreamState
-from camera_gateway.catalog_plan import AlarmChange, CatalogPlan, find_node, write_alarms, write_states
+from camera_gateway.catalog_plan import AlarmChange, CatalogPlan, own_node, write_alarms, write_states
 from camera_gateway.ingest import IngestParts
 from camera_gateway.live import wire
 from camera_gateway.live.client import LiveClient, state_message
@@ -23,9 +23,8 @@ from camera_gateway.worker import Worker, WorkerSettings
 from storage.archive.catalog import Catalog
 from storage.archive.ingest import Ingest
 from storage.clock import Clock, SystemClock
-from storage.errors import ConfigurationError, Unavailable
+from storage.errors import Unavailable
 from storage.identity.boxes import SecretBox
-from storage.identity.keys import DeviceKey
 from storage.model import AlarmKind
 
 log = logging.getLogger(__name__)
@@ -54,7 +53,7 @@ def run_worker(settings: GatewaySettings, index: int, stop: threading.Event) -> 
     threading.excepthook = _leave
     clock = SystemClock()
     catalog = Catalog.open(settings.catalog, clock)
-    gateway_id = own_node(settings, catalog)
+    gateway_id = own_node(catalog, settings.keys)
     ingest = Ingest(catalog, clock, str(gateway_id))
     plan = CatalogPlan(catalog, gateway_id, index, settings.worker_count)
     placement = placement_of(settings, gateway_id)
@@ -77,15 +76,6 @@ def run_worker(settings: GatewaySettings, index: int, stop: threading.Event) -> 
         part.stop()
     catalog.close()
     return 0
-
-
-def own_node(settings: GatewaySettings, catalog: Catalog) -> UUID:
-    """This gateway's id in the catalog. Raises ConfigurationError when `run` has not registered it."""
-    key = DeviceKey.load(settings.keys / "gateway.key")
-    found = find_node(catalog, key.public)
-    if found is None:
-        raise ConfigurationError("gateway_unregistered", "this gateway is not in the catalog: start it with `run`")
-    return found
 
 
 def recover(recovery: Recovery, plan: CatalogPlan, clock: Clock, stop: threading.Event) -> None:

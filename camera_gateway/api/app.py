@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -14,9 +15,10 @@ from fastapi import Depends, FastAPI, Request, WebSocket
 from fastapi.responses import FileResponse, JSONResponse, Response
 from starlette.concurrency import run_in_threadpool
 
+from camera_gateway.api.bodies import SealBody, parse_body, seal
 from camera_gateway.api.callers import Callers
+from camera_gateway.api.desk_client import DeskClient
 from camera_gateway.api.live_socket import LiveSocket
-from camera_gateway.api.picture import jpeg_of
 from camera_gateway.live.hub import Hub
 from camera_gateway.live.link_server import LinkServer
 from storage.clock import Clock
@@ -32,6 +34,7 @@ from storage.errors import (
     SunhallError,
     Unavailable,
 )
+from storage.identity.boxes import SecretBox
 
 log = logging.getLogger(__name__)
 
@@ -55,6 +58,8 @@ class GatewayApi:
     clock: Clock
     callers: Callers
     hub: Hub
+    desk: DeskClient
+    box: SecretBox
     link: LinkServer
     staged_path: Callable[[UUID], Path | None]
     disk: Callable[[], dict[str, int]]  # {"staging_bytes", "disk_free_bytes"}; blocking
@@ -71,10 +76,12 @@ def make_app(api: GatewayApi) -> FastAPI:
             yield
         finally:
             await api.link.stop()
+            await api.desk.stop()
 
     app = FastAPI(title="Sunhall camera gateway", lifespan=lifespan, docs_url=None, redoc_url=None)
     app.add_exception_handler(SunhallError, answer_error)
     _add_media_routes(app, api)
+    _add_device_routes(app, api)
     _add_state_routes(app, api)
     return app
 
@@ -97,7 +104,8 @@ def _add_media_routes(app: FastAPI, api: GatewayApi) -> None:
             media = await api.hub.key_frame(stream_id, SNAPSHOT_S)
         except TimeoutError as error:
             raise DeviceError(DeviceFault.NO_MEDIA, "no key frame came in time") from error
-        picture = await run_in_threadpool(jpeg_of, media)
+        answer = await api.desk.call("jpeg", media)
+        picture = base64.b64decode(answer["picture"])
         return Response(picture, media_type="image/jpeg", headers={"Cache-Control": "no-store"})
 
     @app.get("/v1/staged/{segment_id}", dependencies=[signed])
@@ -117,6 +125,23 @@ def _add_media_routes(app: FastAPI, api: GatewayApi) -> None:
             return
         await socket.accept()
         await LiveSocket(socket, api.hub, api.clock).run()
+
+
+def _add_device_routes(app: FastAPI, api: GatewayApi) -> None:
+    signed = Depends(api.callers)
+
+    @app.post("/v1/probe", dependencies=[signed])
+    async def probe(request: Request) -> dict[str, Any]:
+        return await api.desk.call("probe", request.state.body)
+
+    @app.post("/v1/discover", dependencies=[signed])
+    async def discover(request: Request) -> dict[str, Any]:
+        return await api.desk.call("discover", request.state.body)
+
+    @app.post("/v1/seal", dependencies=[signed])
+    async def seal_password(request: Request) -> dict[str, Any]:
+        body = parse_body(SealBody, request.state.body)
+        return {"sealed": seal(api.box, body.device_id, body.password)}
 
 
 def _add_state_routes(app: FastAPI, api: GatewayApi) -> None:

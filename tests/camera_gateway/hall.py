@@ -132,6 +132,7 @@ class Hall:
         """A running `sunhall-gateway run`; drained at the end when it still runs."""
         process = self.start_gateway()
         try:
+            self.wait(self.answers)
             yield process
         finally:
             if process.poll() is None:
@@ -149,6 +150,11 @@ class Hall:
                 start_new_session=True,
             )
 
+    def answers(self) -> bool:
+        """Whether the gateway's API accepts connections."""
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", self.port)) == 0
+
     def log(self) -> str:
         """What the gateway said so far."""
         return (self.root / "gateway.log").read_text(encoding="utf-8")
@@ -157,9 +163,11 @@ class Hall:
         """The headers of a console's request."""
         return sign_headers(self.console, str(self.console_id), method, target, body, self.clock)
 
-    def request(self, method: str, target: str, body: bytes = b"", **headers: str) -> httpx.Response:
-        """A signed call of the gateway's API."""
-        signed = dict(self.signed(method, target, body)) | headers
+    def request(
+        self, method: str, target: str, body: bytes = b"", headers: Mapping[str, str] | None = None
+    ) -> httpx.Response:
+        """A signed call of the gateway's API; `headers` win over the signed ones."""
+        signed = dict(self.signed(method, target, body)) | dict(headers or {})
         url = f"http://127.0.0.1:{self.port}{target}"
         with httpx.Client(timeout=30, trust_env=False) as client:
             return client.request(method, url, content=body, headers=signed)

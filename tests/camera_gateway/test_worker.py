@@ -1,0 +1,214 @@
+"""A worker with fake cameras: it follows the plan, tells states and alarms, and spares accounts."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from uuid import UUID, uuid4
+
+from camera_gateway.board import RECORDED, StateBoard
+from camera_gateway.fake_source import FakeSource
+from camera_gateway.ingest import IngestParts
+from camera_gateway.packets import AccessUnit, SourceFault
+from camera_gateway.plan import DevicePlan, StreamPlan
+from camera_gateway.recorder.disk import DiskSettings, DiskWriter
+from camera_gateway.worker import Worker, WorkerSettings
+from storage.clock import SystemClock
+from storage.model import AlarmKind, GapReason, LiveState, RunEnd
+from tests.camera_gateway.media import units
+from tests.fakes.gateway import FakeArchive, FakeGuard, FakeOutlet, FakePlan, FakeReports, FolderPlacement
+
+REFUSED = SourceFault(GapReason.AUTHENTICATION, "RTSP 401")
+AWAY = SourceFault(GapReason.UNREACHABLE, "no answer in time")
+
+
+@dataclass
+class Rig:
+    """A worker and all its fakes; `next_source` makes the source of the next session."""
+
+    root: Path
+    frames: tuple[AccessUnit, ...] = ()
+    clock: SystemClock = field(default_factory=SystemClock)
+    archive: FakeArchive = field(default_factory=FakeArchive)
+    plan: FakePlan = field(default_factory=FakePlan)
+    reports: FakeReports = field(default_factory=FakeReports)
+    outlet: FakeOutlet = field(default_factory=FakeOutlet)
+    guard: FakeGuard = field(default_factory=FakeGuard)
+    sessions: list[FakeSource] = field(default_factory=list)
+    opening: SourceFault | None = None
+
+    def __post_init__(self) -> None:
+        settings = DiskSettings(self.root / "staging")
+        self.disk = DiskWriter(settings, FolderPlacement(self.root / "placed"), self.archive, self.guard, self.clock)
+        self.hold = threading.Event()
+        parts = IngestParts(self.clock, StateBoard(self.clock), self._source, threading.Semaphore(2), 60.0)
+        limits = WorkerSettings(offline_alarm_s=0.0, disk_subject="gateway:test")
+        self.worker = Worker(self.plan, self.reports, parts, self.disk.channel, lambda _device: "secret", limits)
+        self.worker.attach(self.outlet)
+
+    def _source(self) -> FakeSource:
+        source = FakeSource(self.clock, self.frames, opening=self.opening, before_each=lambda index: self._pace(index))
+        self.sessions.append(source)
+        return source
+
+    def _pace(self, index: int) -> None:
+        """Before its last frame a camera waits until the test lets it go on, or it is closed."""
+        hold, source = self.hold, self.sessions[-1]
+        while index == len(self.frames) - 1 and not source.closed and not hold.wait(0.02):
+            continue
+
+    def end_session(self) -> None:
+        """Let the session that runs now end; the next one waits again."""
+        before, self.hold = self.hold, threading.Event()
+        before.set()
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        self.disk.start()
+        self.worker.start()
+        try:
+            yield
+        finally:
+            self.worker.stop()
+            self.disk.stop()
+
+    def wait(self, what: Callable[[], bool]) -> None:
+        deadline = self.clock.monotonic() + 20
+        while not what():
+            assert self.clock.monotonic() < deadline, "it did not happen"
+            self.clock.sleep(0.02)
+
+
+def camera(*, recorded: bool = True, version: int = 1, enabled: bool = True, failures: int = 0) -> StreamPlan:
+    device = DevicePlan(uuid4(), enabled, "admin", b"", version, failures)
+    return StreamPlan(uuid4(), uuid4(), "main", "rtsp://127.0.0.1/x", "tcp", "h264", recorded, device)
+
+
+def test_a_planned_stream_is_recorded_and_a_stop_is_told(tmp_path: Path) -> None:
+    rig = Rig(tmp_path, units("h264"))
+    one = camera()
+    rig.plan.plans = [one]
+    with rig.running():
+        rig.wait(lambda: one.id in rig.reports.last and rig.reports.last[one.id].recording == RECORDED)
+        assert rig.reports.last[one.id].live is LiveState.LIVE
+    assert rig.archive.ends == [RunEnd.STOPPED]
+    assert sum(segment.frames for segment, _ in rig.archive.segments) >= len(rig.frames) - 1
+    assert rig.reports.last[one.id].recording == GapReason.MAINTENANCE.value
+    assert rig.sessions[0].settings is not None
+    assert rig.sessions[0].settings.password == "secret"
+    assert "secret" not in repr(rig.sessions[0].settings)
+
+
+def test_two_refusals_stop_all_tries_until_the_credentials_change(tmp_path: Path) -> None:
+    rig = Rig(tmp_path, units("h264"), opening=REFUSED)
+    main = camera()
+    sub = replace(camera(), device=main.device)
+    rig.plan.plans = [main, sub]
+    with rig.running():
+        rig.wait(lambda: len(rig.plan.refusals) == 2)
+        rig.wait(lambda: (AlarmKind.CAMERA_AUTHENTICATION, f"camera:{main.channel_id}") in rig.reports.open_alarms)
+        rig.clock.sleep(1.5)
+        assert sum(source.opened for source in rig.sessions) == 2
+        rig.wait(lambda: rig.archive.gaps == [GapReason.AUTHENTICATION] * 2)
+
+        rig.opening = None
+        fresh = replace(main.device, credential_version=2)
+        rig.plan.plans = [replace(main, device=fresh), replace(sub, device=fresh)]
+        rig.worker.refresh()
+        rig.wait(lambda: all(rig.reports.last[plan.id].recording == RECORDED for plan in (main, sub)))
+        rig.wait(lambda: not rig.reports.open_alarms)
+
+
+def test_a_device_that_was_refused_twice_before_is_not_tried_at_all(tmp_path: Path) -> None:
+    rig = Rig(tmp_path, units("h264"))
+    one = camera(failures=2)
+    rig.plan.plans = [one]
+    with rig.running():
+        rig.wait(lambda: rig.archive.gaps == [GapReason.AUTHENTICATION])
+        assert sum(source.opened for source in rig.sessions) == 0
+        assert rig.reports.last[one.id].live is LiveState.OFFLINE
+
+
+def test_a_camera_that_is_away_has_a_gap_with_its_reason_an_alarm_and_comes_back(tmp_path: Path) -> None:
+    rig = Rig(tmp_path, units("h264"), opening=AWAY)
+    one = camera()
+    rig.plan.plans = [one]
+    subject = f"camera:{one.channel_id}"
+    with rig.running():
+        rig.wait(lambda: (AlarmKind.CAMERA_OFFLINE, subject) in rig.reports.open_alarms)
+        rig.wait(lambda: rig.archive.gaps == [GapReason.UNREACHABLE])
+        rig.opening = None
+        rig.wait(lambda: rig.reports.last[one.id].recording == RECORDED)
+        rig.wait(lambda: not rig.reports.open_alarms)
+
+
+def test_a_disabled_camera_rests_as_maintenance_and_an_unrecorded_one_as_plan(tmp_path: Path) -> None:
+    rig = Rig(tmp_path, units("h264"))
+    one, two = camera(), camera()
+    rig.plan.plans = [one, two]
+    with rig.running():
+        rig.wait(lambda: len(rig.reports.last) == 2)
+        rig.wait(lambda: all(state.recording == RECORDED for state in rig.reports.last.values()))
+        rig.plan.plans = [replace(one, device=replace(one.device, enabled=False)), replace(two, recorded=False)]
+        rig.worker.refresh()
+        rig.wait(lambda: rig.reports.last[one.id].recording == GapReason.MAINTENANCE.value)
+        rig.wait(lambda: sorted(rig.archive.ends) == [RunEnd.MAINTENANCE, RunEnd.PLAN])
+
+
+def test_a_full_disk_is_told_and_recording_returns(tmp_path: Path) -> None:
+    rig = Rig(tmp_path, units("h264"))
+    rig.guard.full = True
+    one = camera()
+    rig.plan.plans = [one]
+    with rig.running():
+        rig.wait(lambda: (AlarmKind.DISK_FULL, "gateway:test") in rig.reports.open_alarms)
+        rig.wait(lambda: rig.archive.gaps == [GapReason.DISK_FULL])
+        assert rig.reports.last[one.id].live is LiveState.LIVE  # live is not recording
+        rig.guard.full = False
+        rig.end_session()
+        rig.wait(lambda: rig.reports.last[one.id].recording == RECORDED)
+        rig.wait(lambda: not rig.reports.open_alarms)
+
+
+def test_an_unrecorded_stream_is_opened_only_when_somebody_watches(tmp_path: Path) -> None:
+    rig = Rig(tmp_path, units("h264"))
+    one = camera(recorded=False)
+    rig.plan.plans = [one]
+    with rig.running():
+        rig.clock.sleep(0.6)
+        assert rig.sessions == []
+        rig.worker.watch(frozenset({one.id}))
+        rig.wait(lambda: len(rig.outlet.units) >= len(rig.frames) - 1)
+        assert rig.outlet.formats[0][1].codec.startswith("avc1.")
+        times = [unit.time for _, unit in rig.outlet.units]
+        assert times == sorted(set(times))
+        assert rig.outlet.units[0][1].key
+    assert rig.archive.segments == []
+
+
+def test_a_new_viewer_of_a_recorded_stream_gets_the_group_of_pictures_at_once(tmp_path: Path) -> None:
+    rig = Rig(tmp_path, units("h264"))
+    one = camera()
+    rig.plan.plans = [one]
+    with rig.running():
+        rig.wait(lambda: bool(rig.archive.events) and one.id in rig.reports.last)
+        rig.wait(lambda: rig.reports.last[one.id].recording == RECORDED)
+        rig.clock.sleep(0.5)
+        assert rig.outlet.units == []
+        rig.worker.watch(frozenset({one.id}))
+        assert rig.outlet.units[0][1].key
+        assert len(rig.outlet.units) == 24  # 100 frames less the one held back; a key frame every 25
+        assert {stream_id for stream_id, _ in rig.outlet.units} == {one.id}
+
+
+def test_states_name_streams_by_id(tmp_path: Path) -> None:
+    rig = Rig(tmp_path, units("h264"))
+    one = camera()
+    rig.plan.plans = [one]
+    with rig.running():
+        rig.wait(lambda: any(one.id in states for states in rig.outlet.sent))
+        assert rig.worker.roles == {one.id: "main"}
+        assert isinstance(one.id, UUID)
