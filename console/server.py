@@ -18,6 +18,8 @@ log = logging.getLogger(__name__)
 
 SOCKET_BYTES = 64 * 1024
 """Longest message that a browser may send over a WebSocket; control messages are short."""
+HEADER_BYTES = 64 * 1024
+"""All headers of a request; the header of a screen segment lists its pictures."""
 DRAIN_S = 5
 START_S = 30.0
 
@@ -32,6 +34,7 @@ class HttpsServer:
             port=port,
             loop="uvloop",
             http="h11",
+            h11_max_incomplete_event_size=HEADER_BYTES,
             ws="websockets-sansio",
             ws_max_size=SOCKET_BYTES,
             ws_per_message_deflate=False,

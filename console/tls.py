@@ -13,7 +13,7 @@ import logging
 import socket
 import ssl
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -57,14 +57,15 @@ def fingerprint_of(pem: bytes) -> str:
     return ":".join(digest[i : i + 2] for i in range(0, len(digest), 2))
 
 
-def local_names(extra: Iterable[str] = ()) -> list[str]:
+def local_names(extra: Iterable[str] = (), addresses: Callable[[str], list[str]] | None = None) -> list[str]:
     """localhost, the host name, this machine's addresses and `extra`, each once and in order."""
     host = socket.gethostname()
-    found = ["localhost", "127.0.0.1", "::1", host, *_addresses(host), *extra]
+    found = ["localhost", "127.0.0.1", "::1", host, *(addresses or machine_addresses)(host), *extra]
     return list(dict.fromkeys(name.strip().lower() for name in found if name.strip()))
 
 
-def _addresses(host: str) -> list[str]:
+def machine_addresses(host: str) -> list[str]:
+    """The addresses of this machine, as far as it knows them; nothing is sent."""
     found = [_outgoing(socket.AF_INET, "192.0.2.1"), _outgoing(socket.AF_INET6, "2001:db8::1")]
     try:
         answers = socket.getaddrinfo(host, None)

@@ -176,7 +176,8 @@ class Devices:
             _require(conn, device_id)
             if change.password is not None or change.username is not None:
                 values |= {"credential_version": device.c.credential_version + 1, "auth_failures": 0}
-                close_alarm(conn, self.clock, AlarmKind.CAMERA_AUTHENTICATION, f"device:{device_id}")
+            if change.enabled is False:
+                self._close_alarms(conn, device_id)
             if values:
                 conn.execute(update(device).where(device.c.id == device_id).values(**values))
             changed = sorted(set(values) - {"credential_version", "auth_failures"})
@@ -196,10 +197,17 @@ class Devices:
             _require(conn, device_id)
             for row in _channels(conn, device_id):
                 self.window_map.end_all(conn, CAMERA, row.id)
+            self._close_alarms(conn, device_id)
             values = {"retired_us": self.clock.now_us(), "enabled": False, "password_box": None}
             conn.execute(update(device).where(device.c.id == device_id).values(**values))
             self.audit.record(conn, actor, "device_retire", f"device:{device_id}")
         self._refresh()
+
+    def _close_alarms(self, conn: Connection, device_id: UUID) -> None:
+        """Nobody watches a camera out of service, so nobody else would close its alarms."""
+        for row in _channels(conn, device_id):
+            for kind in (AlarmKind.CAMERA_OFFLINE, AlarmKind.CAMERA_AUTHENTICATION, AlarmKind.CAMERA_CLOCK):
+                close_alarm(conn, self.clock, kind, f"camera:{row.id}")
 
     def _probe(self, at: Credentials, device_id: UUID) -> Any:
         request = ProbeRequest(device_id, at.address.strip(), at.port, at.username, at.password)

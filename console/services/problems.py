@@ -31,7 +31,8 @@ _NAMED: Mapping[str, tuple[Table, str]] = {
 _LINKS = {
     "camera": "/cameras/{id}",
     "device": "/cameras",
-    "workstation": "/workstations/{id}",
+    "workstation": "/workstations",
+    "window_code": "/hall",
     "account": "/accounts",
     "source": "/sources",
 }
@@ -109,8 +110,8 @@ def _subject(conn: Connection, subject: str) -> tuple[str, str]:
     kind, _, text = subject.partition(":")
     try:
         subject_id = UUID(text)
-    except ValueError:
-        return subject, ""
+    except ValueError:  # a code or a name, not an id
+        return subject, text
     if kind == "stream":
         camera_id = conn.execute(select(stream.c.channel_id).where(stream.c.id == subject_id)).scalar()
         return _subject(conn, f"camera:{camera_id}") if camera_id else (subject, "")

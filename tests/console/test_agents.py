@@ -176,7 +176,7 @@ def test_the_same_id_with_other_bytes_is_refused_and_raises_an_alarm(hall: Conso
     assert b"".join(hall.store.read(segment_id)) == data
     problem = hall.person("supervisor").get("/api/problems").json()["problems"][0]
     assert (problem["kind"], problem["name"]) == ("segment_conflict", "pc")
-    assert problem["link"] == f"/workstations/{machine.id}"
+    assert (problem["link"], problem["subject"]) == ("/workstations", f"workstation:{machine.id}")
 
 
 def test_segments_that_are_none(hall: ConsoleWorld) -> None:

@@ -9,9 +9,10 @@ import pytest
 from sqlalchemy import select, update
 
 from console.services.device_rows import recorded_roles, warnings_of
+from storage.archive.alarms import open_alarm
 from storage.archive.tables import camera_window, channel, device, leaf, stream
 from storage.ids import hall_chain
-from storage.model import StreamKind
+from storage.model import AlarmKind, StreamKind
 from tests.console.console_world import Browser, ConsoleWorld
 from tests.fakes.console_gateway import device_facts, stream_facts
 
@@ -171,6 +172,20 @@ def test_a_retired_device_leaves_lists_but_not_the_archive(hall: ConsoleWorld, m
         assert len(conn.execute(select(stream.c.id)).all()) == 2
         assert conn.execute(select(channel.c.name)).scalar_one() == "c"
     assert register(hall, manager).status_code == 201
+
+
+@pytest.mark.parametrize("how", ["retired", "disabled"])
+def test_a_device_out_of_service_is_no_problem(hall: ConsoleWorld, manager: Browser, how: str) -> None:
+    made = register(hall, manager).json()
+    path, camera = f"/api/devices/{made['device']['id']}", f"camera:{made['channels'][0]['id']}"
+    with hall.catalog.write() as conn:
+        open_alarm(conn, hall.clock, AlarmKind.CAMERA_OFFLINE, camera, {"cause": "unreachable"})
+        open_alarm(conn, hall.clock, AlarmKind.UNKNOWN_WINDOW, "window_code:A7", {})
+    assert manager.get("/api/problems").json()["count"] == 2
+    answer = manager.delete(path) if how == "retired" else manager.patch(path, {"enabled": False})
+    assert answer.status_code in (200, 204)
+    left = manager.get("/api/problems").json()["problems"]
+    assert [(item["kind"], item["name"], item["link"]) for item in left] == [("unknown_window", "A7", "/hall")]
 
 
 def test_every_change_of_the_map_is_a_leaf(hall: ConsoleWorld, manager: Browser) -> None:
