@@ -99,7 +99,8 @@ class Ledger:
                 before = self._present.get(monitor)
                 if before is not None:
                     _extend(connection, monitor, end_us, second, before.state, before.detail)
-                    _extend(connection, monitor, max(second, end_us), second + US, CoverageState.POWERED_OFF, "")
+                    start = max(second, end_us)
+                    _extend(connection, monitor, start, start + US, CoverageState.POWERED_OFF, "")
             self._index.put(_SHUT, str(now_us))
         self._present.clear()
 

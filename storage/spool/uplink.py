@@ -23,6 +23,7 @@ log = logging.getLogger(__name__)
 
 _TAKEN = (200, 201)
 _NEVER = {409: "segment_conflict", 413: "segment_refused", 422: "segment_refused"}
+DRAIN_S = 5.0
 _NOT_YET = frozenset({"segment_future"})
 
 
@@ -60,8 +61,17 @@ class Uplink:
         self._thread.start()
 
     def stop(self) -> None:
+        """Stop after trying, for at most DRAIN_S, to send what waits."""
         self._stop.set()
         self._thread.join()
+        began = self._clock.monotonic()
+        while self._clock.monotonic() - began < DRAIN_S:
+            try:
+                if self._outbox.next_due() is None or self.run_once() > 0:
+                    return
+            except StorageError as error:
+                log.warning("uplink_spool_failed", extra={"fields": {"code": error.code}})
+                return
 
     def run_once(self) -> float:
         """Send one segment; how long to wait before the next, in seconds.

@@ -228,7 +228,8 @@ class Model:
     def stop(self, second: int) -> None:
         if self.before is not None and self.end is not None:
             self.decide(self.end, second, self.before)
-            self.decide(max(second, self.end), second + 1, ("powered_off", ""))
+            start = max(second, self.end)
+            self.decide(start, start + 1, ("powered_off", ""))
         self.before, self.shut = None, True
 
     def start(self, second: int) -> None:
