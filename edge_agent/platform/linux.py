@@ -59,21 +59,23 @@ class LinuxPlatform:
         return (Path(base) if base else Path.home() / ".local" / "share") / "sunhall-agent"
 
     def lock(self, path: Path) -> Callable[[], None]:
-        if sys.platform == "win32":
-            raise ConfigurationError("platform_unsupported", "LinuxPlatform does not run on Windows")
-        import fcntl
-
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o600)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _lock_whole(descriptor)
         except OSError as error:
             os.close(descriptor)
-            raise ConfigurationError(
-                "agent_running", f"an agent already runs on {path.parent}: stop it first"
-            ) from error
+            message = f"an agent already runs on {path.parent}: stop it first"
+            raise ConfigurationError("agent_running", message) from error
 
         def release() -> None:
             with contextlib.suppress(OSError):
                 os.close(descriptor)
 
         return release
+
+
+def _lock_whole(descriptor: int) -> None:
+    if sys.platform != "win32":
+        import fcntl
+
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
