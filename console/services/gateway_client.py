@@ -21,6 +21,7 @@ JSON_LIMIT = 16 << 20
 """A probe's answer carries one picture and all channels; nothing the gateway says is larger."""
 PICTURE_LIMIT = 16 << 20
 PIECE = 256 * 1024
+PARTIAL, OUT_OF_RANGE = 206, 416
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,9 +162,13 @@ class HttpGateway:
             with self._client.stream("GET", url + target, headers=self.signed("GET", target) | headers) as answer:
                 if answer.status_code == 404:
                     raise ObjectMissing("object_missing", "the gateway does not stage that object")
+                if answer.status_code == OUT_OF_RANGE:
+                    raise InvalidInput("range_invalid", "the range lies outside the staged object")
                 if answer.status_code >= 400:
                     raise gateway_error(answer.status_code, _read_capped(answer, JSON_LIMIT))
-                yield from answer.iter_raw(PIECE)
+                if headers and answer.status_code != PARTIAL:
+                    raise Unavailable("gateway_error", "the gateway did not honour the range: update both programs")
+                yield from answer.iter_bytes(PIECE)
         except httpx.HTTPError as error:
             raise Unavailable("gateway_away", "the camera gateway does not answer: is it running?") from error
 
