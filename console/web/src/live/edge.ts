@@ -1,5 +1,5 @@
-// Keeps a live picture close behind its newest frame: field notes measured target 0.25 s, rates 0.95/1/1.1/1.5,
-// a seek when over 2 s behind. The target adapts between 0.15 and 0.6 s to what the line really does.
+// Keeps a live picture close behind its newest frame: rates 0.95/1/1.1/1.5, a seek when over 2 s behind. The target
+// counts from the end of the last real frame; it adapts between 0.12 and 0.6 s to what the line really does.
 
 export interface EdgeOptions {
   target: number;
@@ -13,7 +13,7 @@ export interface Steering {
   seekTo: number | null;
 }
 
-export const EDGE_DEFAULTS: EdgeOptions = { target: 0.25, least: 0.15, most: 0.6, seekBehind: 2 };
+export const EDGE_DEFAULTS: EdgeOptions = { target: 0.2, least: 0.12, most: 0.6, seekBehind: 2 };
 
 export class LiveEdge {
   readonly #options: EdgeOptions;
@@ -31,7 +31,7 @@ export class LiveEdge {
 
   /** The picture starved: stay further behind from now on. */
   starved(nowMs: number): void {
-    this.#target = Math.min(this.#options.most, this.#target * 1.4);
+    this.#target = Math.min(this.#options.most, this.#target * 1.3);
     this.#calmSinceMs = nowMs;
   }
 
@@ -54,10 +54,10 @@ export class LiveEdge {
     return { rate: 1, seekTo: null };
   }
 
-  /** Ten calm seconds bring the target down by a tenth. */
+  /** Four calm seconds bring the target down by a tenth. */
   #relax(nowMs: number): void {
     if (this.#calmSinceMs === 0) this.#calmSinceMs = nowMs;
-    if (nowMs - this.#calmSinceMs < 10_000) return;
+    if (nowMs - this.#calmSinceMs < 4_000) return;
     this.#calmSinceMs = nowMs;
     this.#target = Math.max(this.#options.least, this.#target * 0.9);
   }

@@ -34,6 +34,7 @@ const TIMESCALE = 90_000;
 const KEEP_BEHIND = 6;
 const TRIM_AT = 12;
 const WATCHDOG_MS = 3000;
+const SEEK_GRACE_MS = 1500;
 /** Fragments declare four times their nominal duration, so that one lost frame does not starve the decoder. */
 const DECLARED_SURPLUS = 3 / 4;
 
@@ -66,6 +67,7 @@ export class LivePlayer {
   #lastFrameMs = 0;
   #lastFragmentMs = 0;
   #nudgedMs = 0;
+  #soughtMs = 0;
   #surplus = 0;
   #mediaTime = 0;
   #callback = 0;
@@ -234,6 +236,7 @@ export class LivePlayer {
     const last = ranges[ranges.length - 1];
     if (!last) return;
     this.#started = true;
+    this.#soughtMs = performance.now();
     this.video.currentTime = this.#edge.entry(last.start, last.end - this.#surplus);
     this.#play();
   }
@@ -263,11 +266,13 @@ export class LivePlayer {
 
   #seek(to: number): void {
     this.#report.seeks += 1;
+    this.#soughtMs = performance.now();
     this.video.currentTime = to;
   }
 
   #starved(): void {
-    if (!this.#started) return;
+    // The wait that follows every seek is no starvation.
+    if (!this.#started || performance.now() - this.#soughtMs < SEEK_GRACE_MS) return;
     this.#report.waits += 1;
     this.#edge.starved(performance.now());
   }

@@ -15,8 +15,13 @@ export interface LinkSettings {
   purpose: () => string | null;
   /** Fed with the server's time from each pong. */
   clock: (sentMs: number, receivedMs: number, serverUs: number) => void;
+  /** The session has ended. */
+  signedOut: () => void;
 }
 
+/** Close codes of the console: the session ended; the role or purpose does not allow it (trying again is no use). */
+const NOT_AUTHENTICATED = 4401;
+const NOT_PERMITTED = 4403;
 const PING_MS = 4000;
 const SILENCE_MS = 9000;
 
@@ -103,7 +108,7 @@ export class LiveSocket {
     socket.addEventListener("message", (event: MessageEvent<string | ArrayBuffer>) => {
       if (this.#socket === socket) this.#heard(event.data);
     });
-    socket.addEventListener("close", () => this.#socket === socket && this.#closed());
+    socket.addEventListener("close", (event) => this.#socket === socket && this.#closed(event.code, event.reason));
   }
 
   #opened(): void {
@@ -123,7 +128,7 @@ export class LiveSocket {
     const now = performance.now();
     if (now - this.#heardMs > SILENCE_MS) {
       this.#drop();
-      this.#closed();
+      this.#closed(0, "");
       return;
     }
     this.#pingNumber += 1;
@@ -172,11 +177,16 @@ export class LiveSocket {
     for (const subscriber of this.#subscribers.values()) subscriber.link(false);
   }
 
-  #closed(): void {
+  #closed(status: number, reason: string): void {
     window.clearInterval(this.#pinger);
     this.#socket = null;
+    if (status === NOT_PERMITTED || status === NOT_AUTHENTICATED) this.#refused(reason || "not_permitted");
     this.#setDown();
-    if (!this.#wanted) return;
+    if (status === NOT_AUTHENTICATED) {
+      this.#settings.signedOut();
+      return;
+    }
+    if (!this.#wanted || status === NOT_PERMITTED) return;
     this.#failures += 1;
     window.clearTimeout(this.#timer);
     this.#timer = window.setTimeout(() => this.#wanted && this.#connect(), backoffMs(this.#failures));

@@ -34,7 +34,7 @@ const STALE_MS = 3000;
 
 function liveLook(facts: TileFacts): LiveLook {
   if (!facts.camera) return "empty";
-  if (!facts.linkUp) return facts.everLinked ? "lost" : "connecting";
+  if (!facts.linkUp && !facts.refusal) return facts.everLinked ? "lost" : "connecting";
   if (facts.refusal) return facts.refusal === "unsupported" ? "unsupported" : "no_permission";
   if (!facts.codecPlayable) return "unsupported";
   if (facts.live === "live") {

@@ -14,6 +14,8 @@ export interface TileCamera {
   id: string;
   name: string;
   windows: { number: number; name: string; role: string }[];
+  streams: { id: string; recorded: boolean }[];
+  recording: { state: string };
 }
 
 export type Quality = "main" | "sub" | "auto";
@@ -43,6 +45,7 @@ export class Tile implements Subscriber {
   #suspended = false;
   #stats = false;
   #role = "";
+  #stream = "";
   #everLinked = false;
   #playable = true;
   #refusal = "";
@@ -142,6 +145,7 @@ export class Tile implements Subscriber {
   control(message: Control): void {
     if (message.op === "info") {
       this.#role = message.role;
+      this.#stream = message.stream;
       this.#refusal = "";
       this.#playable = canPlay(message.codec);
       this.#player.prepare(message.codec, message.width, message.height);
@@ -208,13 +212,20 @@ export class Tile implements Subscriber {
       live: this.#state.live,
       cause: this.#state.cause,
       sinceUs: this.#state.sinceUs,
-      recording: this.#state.recording,
+      recording: this.#recording(),
       recordingSinceUs: this.#state.recordingSinceUs,
       refusal: this.#refusal,
       codecPlayable: this.#playable,
       framesSeen: seen,
       frameAgeMs: seen && last > 0 ? performance.now() - last : Number.POSITIVE_INFINITY,
     };
+  }
+
+  /** Whether the camera is recorded: the stream's own word, or the list's when this stream is not the recorded one. */
+  #recording(): string {
+    const shown = this.#camera?.streams.find((one) => one.id === this.#stream);
+    if (this.#camera && shown && !shown.recorded) return this.#camera.recording.state;
+    return this.#state.recording;
   }
 
   draw(): void {

@@ -1,6 +1,6 @@
 import { html, type TemplateResult } from "lit";
 import { api, ApiError } from "../core/api.ts";
-import { loginFault, passwordFault } from "../core/rules.ts";
+import { LEAST_PASSWORD, loginFault, passwordFault } from "../core/rules.ts";
 import type { Account, RoleCode } from "../core/types.ts";
 import { code, errorText, t } from "../i18n/index.ts";
 import { DataPage } from "../ui/data-page.ts";
@@ -51,7 +51,7 @@ class AccountsPage extends DataPage<Account[]> {
         return html`<form @submit=${submit}><div class="dialog-body">
           ${one ? "" : field({ label: t("account.login"), name: "new_login", value: form.login, hint: t("account.login_hint"), change: (value) => { form.login = value; } })}
           ${field({ label: t("account.display_name"), name: "display_name", value: form.display_name, change: (value) => { form.display_name = value; } })}
-          <div class="grid-2">${field({ label: one ? t("account.new_password") : t("account.password"), name: "password", type: "password", autocomplete: "new-password", value: form.password, hint: one ? t("account.keep_password") : t("account.password_hint"), change: (value) => { form.password = value; } })}
+          <div class="grid-2">${field({ label: one ? t("account.new_password") : t("account.password"), name: "password", type: "password", autocomplete: "new-password", value: form.password, hint: one ? t("account.keep_password") : t("account.password_hint", { least: LEAST_PASSWORD }), change: (value) => { form.password = value; } })}
           ${field({ label: t("account.again"), name: "again", type: "password", autocomplete: "new-password", value: form.again, change: (value) => { form.again = value; } })}</div>
           <div class="role-row">${ROLES.map((role) => html`<label class="tick"><input type="checkbox" .checked=${form.roles.includes(role)} @change=${() => { form.roles = form.roles.includes(role) ? form.roles.filter((had) => had !== role) : [...form.roles, role]; redraw(); }} />${code("role", role)}</label>`)}</div>
           ${form.roles.length > 1 ? html`<p class="warn">${icon("problem", 16)}${t("account.several_flagged")}</p>` : ""}
@@ -65,10 +65,10 @@ class AccountsPage extends DataPage<Account[]> {
 
 function faultOf(form: { login: string; display_name: string; password: string; again: string; roles: RoleCode[] }, fresh: boolean): string {
   const login = fresh ? loginFault(form.login.trim()) : "";
-  if (login) return t(`rule.${login}`);
+  if (login) return t(`rule.${login}`, { least: LEAST_PASSWORD });
   if (!form.display_name.trim()) return t("rule.name_empty");
   const password = fresh || form.password ? passwordFault(form.password, form.again, form.login.trim()) : "";
-  if (password) return t(`rule.${password}`);
+  if (password) return t(`rule.${password}`, { least: LEAST_PASSWORD });
   return form.roles.length === 0 ? t("rule.roles_none") : "";
 }
 

@@ -6,7 +6,8 @@ import { dayOf, fromLocal, momentText, toLocal } from "../core/time.ts";
 import { offsetText } from "../core/text.ts";
 import type { Camera, DayCoverage, Device, ServiceWindow } from "../core/types.ts";
 import { code, errorText, t } from "../i18n/index.ts";
-import { LiveSocket } from "../live/socket.ts";
+import { openLive } from "../live/open.ts";
+import type { LiveSocket } from "../live/socket.ts";
 import { causeText, Tile } from "../live/tile.ts";
 import { coverageBar, gapList, legend, shareText } from "../ui/coverage-bar.ts";
 import { DataPage } from "../ui/data-page.ts";
@@ -51,12 +52,7 @@ class CameraPage extends DataPage<Data> {
 
   async #preview(camera: Camera): Promise<void> {
     if ((await requirePurpose("live")) === null) return;
-    const scheme = location.protocol === "https:" ? "wss:" : "ws:";
-    this.#socket = new LiveSocket({
-      url: `${scheme}//${location.host}/api/live`,
-      purpose: () => store.purpose?.id ?? null,
-      clock: (sentMs, receivedMs, serverUs) => store.clock.take({ sentMs, receivedMs, serverUs }),
-    });
+    this.#socket = openLive();
     this.#tile = new Tile(this.#socket);
     this.#tile.setQuality("main");
     exposeTiles(() => (this.#tile ? [this.#tile.debug] : []));

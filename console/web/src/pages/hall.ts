@@ -1,6 +1,6 @@
 import { html, type TemplateResult } from "lit";
 import { api } from "../core/api.ts";
-import { periodFault, periodsOf, rowsOf, type PeriodRow } from "../core/rules.ts";
+import { LEAST_PASSWORD, periodFault, periodsOf, rowsOf, type PeriodRow } from "../core/rules.ts";
 import { store } from "../core/session.ts";
 import { bytesText } from "../core/text.ts";
 import type { Hall, ServiceWindow } from "../core/types.ts";
@@ -66,7 +66,7 @@ class HallPage extends DataPage<Data> {
   async #savePeriods(): Promise<void> {
     const rows = this.#rows ?? [];
     const fault = periodFault(rows);
-    this.#error = fault ? t(`rule.${fault}`) : "";
+    this.#error = fault ? t(`rule.${fault}`, { least: LEAST_PASSWORD }) : "";
     if (!fault && (await this.change(() => api.patch("/api/hall", { periods: periodsOf(rows) }), t("do.saved")))) this.#rows = null;
     this.requestUpdate();
   }

@@ -2,7 +2,7 @@ import { html, type TemplateResult } from "lit";
 import { api, ApiError } from "../core/api.ts";
 import { go } from "../core/router.ts";
 import { knownZone } from "../core/time.ts";
-import { loginFault, passwordFault, periodFault, periodsOf, type PeriodRow } from "../core/rules.ts";
+import { LEAST_PASSWORD, loginFault, passwordFault, periodFault, periodsOf, type PeriodRow } from "../core/rules.ts";
 import type { RoleCode } from "../core/types.ts";
 import { ZONES } from "../core/zones.ts";
 import { code, errorText, fill, t, words } from "../i18n/index.ts";
@@ -76,7 +76,7 @@ class SetupPage extends View {
         return knownZone(this.#hall.timezone.trim()) ? "" : t("setup.zone_unknown");
       case "periods": {
         const fault = periodFault(this.#periods);
-        return fault ? t(`rule.${fault}`) : "";
+        return fault ? t(`rule.${fault}`, { least: LEAST_PASSWORD }) : "";
       }
       case "windows":
         return this.#windowsFault();
@@ -95,10 +95,10 @@ class SetupPage extends View {
 
   #accountFault(one: NewAccount): string {
     const login = loginFault(one.login.trim());
-    if (login) return t(`rule.${login}`);
+    if (login) return t(`rule.${login}`, { least: LEAST_PASSWORD });
     if (!one.display_name.trim()) return t("rule.name_empty");
     const password = passwordFault(one.password, one.again, one.login.trim());
-    if (password) return t(`rule.${password}`);
+    if (password) return t(`rule.${password}`, { least: LEAST_PASSWORD });
     return one.roles.length === 0 ? t("rule.roles_none") : "";
   }
 
@@ -288,7 +288,7 @@ class SetupPage extends View {
     return html`<div class="grid-2">
       ${field({ label: t("account.login"), name: `${prefix}_login`, value: one.login, hint: t("account.login_hint"), change: (value) => { one.login = value; this.#set(); } })}
       ${field({ label: t("account.display_name"), name: `${prefix}_display_name`, value: one.display_name, change: (value) => { one.display_name = value; this.#set(); } })}
-      ${field({ label: t("account.password"), name: `${prefix}_password`, type: "password", autocomplete: "new-password", value: one.password, hint: t("account.password_hint"), change: (value) => { one.password = value; this.#set(); } })}
+      ${field({ label: t("account.password"), name: `${prefix}_password`, type: "password", autocomplete: "new-password", value: one.password, hint: t("account.password_hint", { least: LEAST_PASSWORD }), change: (value) => { one.password = value; this.#set(); } })}
       ${field({ label: t("account.again"), name: `${prefix}_again`, type: "password", autocomplete: "new-password", value: one.again, change: (value) => { one.again = value; this.#set(); } })}
     </div>`;
   }

@@ -6,7 +6,8 @@ import { store } from "../core/session.ts";
 import type { Camera } from "../core/types.ts";
 import { code, errorText, t } from "../i18n/index.ts";
 import { place, qualityFor, readLayout, WALL_SIZES, type Layout, type WallSize } from "../live/layout.ts";
-import { LiveSocket } from "../live/socket.ts";
+import { openLive } from "../live/open.ts";
+import type { LiveSocket } from "../live/socket.ts";
 import { Tile, windowsLabel } from "../live/tile.ts";
 import { dialogOpen } from "../ui/dialog.ts";
 import { icon } from "../ui/icons.ts";
@@ -81,25 +82,20 @@ class WallPage extends View {
   }
 
   #start(): void {
-    const scheme = location.protocol === "https:" ? "wss:" : "ws:";
-    this.#socket = new LiveSocket({
-      url: `${scheme}//${location.host}/api/live`,
-      purpose: () => store.purpose?.id ?? null,
-      clock: (sentMs, receivedMs, serverUs) => store.clock.take({ sentMs, receivedMs, serverUs }),
-    });
+    this.#socket = openLive();
     this.#tiles = Array.from({ length: 9 }, () => new Tile(this.#socket as LiveSocket));
     this.#tiles.forEach((tile, index) => this.#wire(tile, index));
     exposeTiles(() => this.#tiles.filter((tile) => tile.camera !== null && tile.element.isConnected).map((tile) => tile.debug));
     this.#socket.start();
     this.#timer = window.setInterval(() => this.#tiles.forEach((tile) => tile.tick(performance.now())), TICK_MS);
-    this.#refresh = window.setInterval(() => void this.#reload(), 15_000);
+    this.#refresh = window.setInterval(() => void this.#reload(), 5_000);
     this.#apply();
   }
 
   async #reload(): Promise<void> {
     if (document.hidden) return;
     await this.#load().catch(() => undefined);
-    this.requestUpdate();
+    this.#apply();
   }
 
   #wire(tile: Tile, index: number): void {

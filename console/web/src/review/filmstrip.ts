@@ -107,11 +107,26 @@ export class ScreenLane {
   #draw(held: Held): void {
     this.state = "picture";
     this.cause = "";
-    if (this.pictureUs === held.pictureUs) return;
-    this.canvas.width = held.bitmap.width;
-    this.canvas.height = held.bitmap.height;
-    this.canvas.getContext("2d")?.drawImage(held.bitmap, 0, 0);
+    const size = this.#sizeFor(held.bitmap);
+    const same = this.canvas.width === size.width && this.canvas.height === size.height;
+    if (this.pictureUs === held.pictureUs && same) return;
+    this.canvas.width = size.width;
+    this.canvas.height = size.height;
+    const pen = this.canvas.getContext("2d");
+    if (pen) {
+      // Scaled here and not by the style sheet: text stays legible only with good filtering.
+      pen.imageSmoothingQuality = "high";
+      pen.drawImage(held.bitmap, 0, 0, size.width, size.height);
+    }
     this.pictureUs = held.pictureUs;
+  }
+
+  /** The picture's own size, or what the page has room for when that is less. */
+  #sizeFor(bitmap: ImageBitmap): { width: number; height: number } {
+    const ratio = window.devicePixelRatio || 1;
+    const room = Math.min((this.canvas.clientWidth * ratio) / bitmap.width, (this.canvas.clientHeight * ratio) / bitmap.height);
+    const scale = room > 0 ? Math.min(1, room) : 1;
+    return { width: Math.round(bitmap.width * scale), height: Math.round(bitmap.height * scale) };
   }
 
   /** Nothing to show: never leave an older picture standing as if it were of now. */

@@ -145,11 +145,11 @@ export class Strip {
     }
   }
 
+  /** Marks first, then as much of each label as fits before the next mark. */
   #drawSteps(pen: CanvasRenderingContext2D, y: number): void {
-    let free = 0;
-    for (const step of this.#steps) {
-      const x = xOf(this.#view, step.event_us);
-      if (x < -200 || x > this.#view.width + 10) continue;
+    const marks = this.#steps.map((step) => ({ step, x: xOf(this.#view, step.event_us) }));
+    marks.forEach(({ step, x }, index) => {
+      if (x < -200 || x > this.#view.width + 10) return;
       pen.fillStyle = "#1657a8";
       pen.beginPath();
       pen.moveTo(x, y + 9);
@@ -157,13 +157,13 @@ export class Strip {
       pen.lineTo(x, y + 21);
       pen.lineTo(x - 6, y + 15);
       pen.fill();
-      const text = step.step ? `${code("event", step.kind)} ${step.step}` : code("event", step.kind);
-      const length = pen.measureText(text).width;
-      if (x + 9 < free) continue;
+      const room = (marks[index + 1]?.x ?? this.#view.width) - x - 18;
+      const kind = code("event", step.kind);
+      const text = [step.step ? `${kind} ${step.step}` : kind, kind].find((one) => pen.measureText(one).width <= room);
+      if (!text) return;
       pen.fillStyle = "#14202c";
       pen.fillText(text, x + 9, y + 15);
-      free = x + 9 + length + 8;
-    }
+    });
   }
 
   #drawHover(pen: CanvasRenderingContext2D, height: number): void {

@@ -1,6 +1,6 @@
 import { html } from "lit";
 import { api, ApiError } from "../core/api.ts";
-import { passwordFault } from "../core/rules.ts";
+import { LEAST_PASSWORD, passwordFault } from "../core/rules.ts";
 import { store } from "../core/session.ts";
 import { errorText, t } from "../i18n/index.ts";
 import { openDialog, toast } from "./dialog.ts";
@@ -15,7 +15,7 @@ export async function changePassword(): Promise<void> {
       const submit = async (event: Event): Promise<void> => {
         event.preventDefault();
         const fault = passwordFault(form.fresh, form.again, store.session?.account.login ?? "");
-        form.error = fault ? t(`rule.${fault}`) : "";
+        form.error = fault ? t(`rule.${fault}`, { least: LEAST_PASSWORD }) : "";
         if (!form.error) {
           try {
             await api.post("/api/session/password", { old: form.old, new: form.fresh });
@@ -31,7 +31,7 @@ export async function changePassword(): Promise<void> {
       return html`<form @submit=${submit}>
         <div class="dialog-body">
           ${field({ label: t("account.old_password"), name: "old", type: "password", autocomplete: "current-password", value: form.old, change: (value) => { form.old = value; } })}
-          ${field({ label: t("account.new_password"), name: "fresh", type: "password", autocomplete: "new-password", hint: t("account.password_hint"), value: form.fresh, change: (value) => { form.fresh = value; } })}
+          ${field({ label: t("account.new_password"), name: "fresh", type: "password", autocomplete: "new-password", hint: t("account.password_hint", { least: LEAST_PASSWORD }), value: form.fresh, change: (value) => { form.fresh = value; } })}
           ${field({ label: t("account.again"), name: "again", type: "password", autocomplete: "new-password", value: form.again, change: (value) => { form.again = value; } })}
           ${form.error ? html`<p class="error" role="alert">${form.error}</p>` : ""}
         </div>

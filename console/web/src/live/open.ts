@@ -1,0 +1,14 @@
+// The one way pages open the live socket: same origin, under the session's purpose.
+import { connection } from "../core/api.ts";
+import { store } from "../core/session.ts";
+import { LiveSocket } from "./socket.ts";
+
+export function openLive(): LiveSocket {
+  const scheme = location.protocol === "https:" ? "wss:" : "ws:";
+  return new LiveSocket({
+    url: `${scheme}//${location.host}/api/live`,
+    purpose: () => store.purpose?.id ?? null,
+    clock: (sentMs, receivedMs, serverUs) => store.clock.take({ sentMs, receivedMs, serverUs }),
+    signedOut: () => connection.dispatchEvent(new Event("signed_out")),
+  });
+}
