@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import socket
 from pathlib import Path
 from uuid import UUID
 
@@ -32,10 +33,8 @@ class LinkServer:
         return len(self._writers)
 
     async def start(self) -> None:
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        self._path.unlink(missing_ok=True)
-        self._server = await asyncio.start_unix_server(self._serve, str(self._path), limit=_LIMIT)
-        self._path.chmod(0o600)
+        listening = await asyncio.to_thread(_listen, self._path)
+        self._server = await asyncio.start_unix_server(self._serve, sock=listening, limit=_LIMIT)
 
     async def stop(self) -> None:
         if self._server is not None:
@@ -84,3 +83,13 @@ class LinkServer:
         elif kind == wire.Kind.DROPPED:
             dropped = json.loads(body)
             self._hub.take_dropped(UUID(dropped["stream"]), int(dropped["frames"]))
+
+
+def _listen(path: Path) -> socket.socket:
+    """A listening Unix socket at `path` for our own user alone; what an earlier process left there is removed."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.unlink(missing_ok=True)
+    listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    listening.bind(str(path))
+    path.chmod(0o600)
+    return listening
