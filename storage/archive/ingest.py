@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal, cast
 from uuid import UUID
 
@@ -20,7 +20,7 @@ from storage.archive.catalog import Catalog
 from storage.archive.objects import ObjectStore
 from storage.clock import US, Clock
 from storage.errors import Conflict, InvalidInput, NotFound, ObjectDamaged
-from storage.evidence.chain import append_leaf, lock_head
+from storage.evidence.chain import append_leaf, append_leaves, lock_head
 from storage.evidence.leaf import Fact
 from storage.ids import new_id
 from storage.model import (
@@ -217,14 +217,15 @@ class Ingest:
         """
         for span in spans:
             _check_span(span, author)
-        ordered = sorted((piece for span in spans for piece in _pieces(span)), key=lambda piece: piece.t0_us)
+        told = {(piece.t0_us, piece.t1_us, str(piece.state)): piece for span in spans for piece in _pieces(span)}
+        ordered = [told[key] for key in sorted(told)]
         with self._catalog.write() as conn:
             lock_head(conn, monitor_id, StreamKind.SCREEN)
-            fresh = [span for span in ordered if not _claimed(conn, monitor_id, span)]
+            known = _known_claims(conn, monitor_id, ordered)
+            fresh = [span for span in ordered if (span.t0_us, span.t1_us, str(span.state)) not in known]
             if fresh and author == "agent":
                 self._fill_silence(conn, monitor_id, fresh[0].t0_us)
-            for span in fresh:
-                self._insert_coverage(conn, monitor_id, span, author)
+            self._insert_coverage(conn, monitor_id, fresh, author)
         return len(fresh)
 
     def mark_silence(self, monitor_id: UUID, until_us: int) -> bool:
@@ -347,22 +348,16 @@ class Ingest:
         facts |= _workstation_clock(conn, segment.workstation_id)
         append_leaf(conn, monitor_id, StreamKind.SCREEN, LeafKind.SCREEN, facts, self._epoch)
 
-    def _insert_coverage(self, conn: Connection, monitor_id: UUID, span: CoverageSpan, author: Author) -> None:
-        row_id = new_id(self._clock)
-        state = str(span.state)
-        values = {"id": row_id, "monitor_id": monitor_id, "t0_us": span.t0_us, "t1_us": span.t1_us, "state": state}
-        conn.execute(insert(tables.coverage).values(**values, author=author, detail=span.detail))
-        if state == CoverageState.RECORDING:  # its evidence is the screen leaf of the pictures
-            return
-        facts: dict[str, Fact] = {
-            "id": str(row_id),
-            "t0_us": span.t0_us,
-            "t1_us": span.t1_us,
-            "reason": state,
-            "author": author,
-            "recorder": self._recorder,
-        }
-        append_leaf(conn, monitor_id, StreamKind.SCREEN, LeafKind.GAP, facts, self._epoch)
+    def _insert_coverage(
+        self, conn: Connection, monitor_id: UUID, spans: Sequence[CoverageSpan], author: Author
+    ) -> None:
+        """Rows, and a leaf for each but `recording`, whose evidence is the screen leaf of its pictures."""
+        rows = [_coverage_row(new_id(self._clock), monitor_id, span, author) for span in spans]
+        if rows:
+            conn.execute(insert(tables.coverage), rows)
+        told = [row for row in rows if row["state"] != CoverageState.RECORDING]
+        leaves = [(LeafKind.GAP, _coverage_facts(row, self._recorder)) for row in told]
+        append_leaves(conn, monitor_id, StreamKind.SCREEN, leaves, self._epoch)
 
     def _fill_silence(self, conn: Connection, monitor_id: UUID, until_us: int) -> None:
         last = _last_claim(conn, monitor_id)
@@ -371,8 +366,8 @@ class Ingest:
         self._insert_silence(conn, monitor_id, last.t1_us, until_us)
 
     def _insert_silence(self, conn: Connection, monitor_id: UUID, since_us: int, until_us: int) -> None:
-        for piece in _pieces(CoverageSpan(since_us, until_us, CoverageState.AGENT_DOWN)):
-            self._insert_coverage(conn, monitor_id, piece, "server")
+        silence = CoverageSpan(since_us, until_us, CoverageState.AGENT_DOWN)
+        self._insert_coverage(conn, monitor_id, list(_pieces(silence)), "server")
 
     def _require_same(self, known: bytes, offered: bytes, object_id: UUID, subject: str) -> None:
         if known == offered:
@@ -463,10 +458,37 @@ def _known_hash(conn: Connection, table: Table, object_id: UUID) -> bytes | None
     return None if found is None else bytes(found)
 
 
-def _claimed(conn: Connection, monitor_id: UUID, span: CoverageSpan) -> bool:
+def _known_claims(conn: Connection, monitor_id: UUID, spans: Sequence[CoverageSpan]) -> set[tuple[int, int, str]]:
+    """Claims taken before that begin within the reach of `spans`."""
+    if not spans:
+        return set()
     rows = tables.coverage
-    query = select(rows.c.id).where(rows.c.monitor_id == monitor_id, rows.c.t0_us == span.t0_us)
-    return conn.execute(query.where(rows.c.t1_us == span.t1_us, rows.c.state == str(span.state))).first() is not None
+    query = select(rows.c.t0_us, rows.c.t1_us, rows.c.state).where(rows.c.monitor_id == monitor_id)
+    query = query.where(rows.c.t0_us >= spans[0].t0_us, rows.c.t0_us <= spans[-1].t0_us)
+    return {(row.t0_us, row.t1_us, row.state) for row in conn.execute(query)}
+
+
+def _coverage_row(row_id: UUID, monitor_id: UUID, span: CoverageSpan, author: Author) -> dict[str, Any]:
+    return {
+        "id": row_id,
+        "monitor_id": monitor_id,
+        "t0_us": span.t0_us,
+        "t1_us": span.t1_us,
+        "state": str(span.state),
+        "author": author,
+        "detail": span.detail,
+    }
+
+
+def _coverage_facts(row: Mapping[str, Any], recorder: str) -> dict[str, Fact]:
+    return {
+        "id": str(row["id"]),
+        "t0_us": row["t0_us"],
+        "t1_us": row["t1_us"],
+        "reason": row["state"],
+        "author": row["author"],
+        "recorder": recorder,
+    }
 
 
 def _last_claim(conn: Connection, monitor_id: UUID) -> AnyRow | None:

@@ -284,15 +284,15 @@ def _first_known_us(conn: Connection, stream_id: UUID) -> int:
 def _claims(conn: Connection, monitor_id: UUID, span: Span) -> list[Layer]:
     """Claims that may reach into the span, and the last one before them, for states that last."""
     table = tables.coverage
-    mine = select(table).where(table.c.monitor_id == monitor_id)
+    columns = (table.c.t0_us, table.c.t1_us, table.c.state, table.c.author, table.c.detail)
+    mine = select(*columns).where(table.c.monitor_id == monitor_id)
     reach_us = span.t0_us - LONGEST_CLAIM_US
-    near = mine.where(table.c.t0_us >= reach_us, table.c.t0_us < span.t1_us).order_by(table.c.t0_us, table.c.id)
+    near = mine.where(table.c.t0_us >= reach_us, table.c.t0_us < span.t1_us).order_by(table.c.id)  # as they were taken
     before = mine.where(table.c.t0_us < reach_us).order_by(table.c.t0_us.desc(), table.c.id.desc()).limit(1)
     rows = [*conn.execute(before), *conn.execute(near)]
-    taken = {row.id: order for order, row in enumerate(sorted(rows, key=lambda row: row.id))}
     return [
-        Layer(row.t0_us, row.t1_us, row.state, row.detail, (6 if row.author == "agent" else 5, taken[row.id]))
-        for row in rows
+        Layer(row.t0_us, row.t1_us, row.state, row.detail, (6 if row.author == "agent" else 5, order))
+        for order, row in enumerate(rows)
     ]
 
 

@@ -38,7 +38,7 @@ from storage.archive.objects import ObjectStore
 from storage.archive.space import GIB, Volume
 from storage.clock import US, Clock
 from storage.errors import Conflict, Unavailable
-from storage.evidence.chain import append_leaf
+from storage.evidence.chain import append_leaves, lock_head
 from storage.evidence.leaf import Fact
 from storage.ids import new_id
 from storage.model import AlarmKind, EventKind, LeafKind, StreamKind
@@ -176,8 +176,8 @@ class Retention:
             found = [each for kind in kinds for each in self._candidates(conn, hall_id, kind, before_us)]
             found.sort(key=lambda each: (each.t0_us, each.id))
             taken = _enough(found[: self._rules.batch], enough)
-            for each in taken:
-                self._remove_row(conn, each, rule)
+            for kind in kinds:
+                self._remove_rows(conn, kind, [each for each in taken if each.kind == kind], rule)
         return taken
 
     def _candidates(self, conn: Connection, hall_id: UUID, kind: str, before_us: int | None) -> Iterator[_Candidate]:
@@ -222,23 +222,21 @@ class Retention:
         found = select(visits.c.id).select_from(joined).where(mapped, overlap, in_force, kept)
         return exists(found.correlate(table, owners))
 
-    def _remove_row(self, conn: Connection, each: _Candidate, rule: str) -> None:
-        now_us = self._clock.now_us()
-        conn.execute(delete(_table(each.kind)).where(_table(each.kind).c.id == each.id))
-        mark = {"object_id": each.id, "kind": each.kind, "location": each.location, "stream_id": each.stream_id}
-        mark |= {"t0_us": each.t0_us, "bytes": each.size_bytes, "rule": rule, "marked_us": now_us}
-        conn.execute(insert(tables.garbage).values(**mark))
-        self._extend_removed(conn, each, rule)
-        facts: dict[str, Fact] = {
-            "id": str(each.id),
-            "t0_us": each.t0_us,
-            "t1_us": each.t1_us,
-            "sha256": each.sha256.hex(),
-            "bytes": each.size_bytes,
-            "rule": rule,
-            "removed_us": now_us,
-        }
-        append_leaf(conn, each.stream_id, each.chain, LeafKind.DELETE, facts, _epoch(conn, each.stream_id))
+    def _remove_rows(self, conn: Connection, kind: str, taken: Sequence[_Candidate], rule: str) -> None:
+        """Rows out, marks in, and for each stream its `removed` stretch and its delete leaves."""
+        if not taken:
+            return
+        table, now_us = _table(kind), self._clock.now_us()
+        conn.execute(delete(table).where(table.c.id.in_([each.id for each in taken])))
+        conn.execute(insert(tables.garbage), [_mark(each, rule, now_us) for each in taken])
+        by_stream: dict[UUID, list[_Candidate]] = {}
+        for each in taken:
+            by_stream.setdefault(each.stream_id, []).append(each)
+        for stream_id, mine in sorted(by_stream.items()):
+            for each in mine:
+                self._extend_removed(conn, each, rule)
+            leaves = [(LeafKind.DELETE, _delete_facts(each, rule, now_us)) for each in mine]
+            append_leaves(conn, stream_id, mine[0].chain, leaves, lock_head(conn, stream_id, mine[0].chain).epoch)
 
     def _extend_removed(self, conn: Connection, each: _Candidate, rule: str) -> None:
         """One row for an unbroken stretch: a segment that touches the last one lengthens it."""
@@ -256,17 +254,17 @@ class Retention:
 
     # --- object and gone ---------------------------------------------------------------------------------------------
     def _sweep(self, report: RetentionReport) -> RetentionReport:
-        """Delete marked objects, oldest first, and then their marks."""
+        """Delete marked objects, oldest first, and after each page its marks."""
         after: tuple[int, UUID] | None = None
         while True:
             page = self._marked(after)
-            for object_id, location, _ in page:
-                gone = self._delete_object(object_id, location)
-                report = replace(
-                    report,
-                    deleted_objects=report.deleted_objects + gone,
-                    failed_objects=report.failed_objects + (not gone),
-                )
+            gone = [object_id for object_id, location, _ in page if self._delete_object(object_id, location)]
+            self._unmark(gone)
+            report = replace(
+                report,
+                deleted_objects=report.deleted_objects + len(gone),
+                failed_objects=report.failed_objects + len(page) - len(gone),
+            )
             if len(page) < self._rules.batch:
                 return report
             after = page[-1][2], page[-1][0]
@@ -290,9 +288,12 @@ class Retention:
         except (Unavailable, Conflict, OSError) as error:
             log.warning("object_not_deleted", extra={"fields": {"object": str(object_id), "error": str(error)}})
             return False
-        with self._catalog.write() as conn:
-            conn.execute(delete(tables.garbage).where(tables.garbage.c.object_id == object_id))
         return True
+
+    def _unmark(self, gone: Sequence[UUID]) -> None:
+        if gone:
+            with self._catalog.write() as conn:
+                conn.execute(delete(tables.garbage).where(tables.garbage.c.object_id.in_(gone)))
 
 
 _KINDS = ("segment", "screen")
@@ -366,8 +367,26 @@ def _counted(report: RetentionReport, taken: Sequence[_Candidate]) -> RetentionR
     return replace(report, removed_rows=report.removed_rows + len(taken), removed_bytes=report.removed_bytes + size)
 
 
-def _epoch(conn: Connection, stream_id: UUID) -> int:
-    """Retention writes under whatever lease the stream has: it does not compete with the recorder."""
-    heads = tables.stream_head
-    found = conn.execute(select(heads.c.epoch).where(heads.c.stream_id == stream_id)).scalar_one_or_none()
-    return 0 if found is None else int(found)
+def _mark(each: _Candidate, rule: str, now_us: int) -> dict[str, object]:
+    return {
+        "object_id": each.id,
+        "kind": each.kind,
+        "location": each.location,
+        "stream_id": each.stream_id,
+        "t0_us": each.t0_us,
+        "bytes": each.size_bytes,
+        "rule": rule,
+        "marked_us": now_us,
+    }
+
+
+def _delete_facts(each: _Candidate, rule: str, now_us: int) -> dict[str, Fact]:
+    return {
+        "id": str(each.id),
+        "t0_us": each.t0_us,
+        "t1_us": each.t1_us,
+        "sha256": each.sha256.hex(),
+        "bytes": each.size_bytes,
+        "rule": rule,
+        "removed_us": now_us,
+    }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -41,25 +41,47 @@ def append_leaf(
             (`head_moved`): roll back.
         InvalidInput: the facts cannot be a leaf.
     """
+    return append_leaves(conn, stream_id, stream_kind, [(kind, facts)], epoch)
+
+
+def append_leaves(
+    conn: Connection,
+    stream_id: UUID,
+    stream_kind: StreamKind,
+    leaves: Sequence[tuple[LeafKind, Mapping[str, Fact]]],
+    epoch: int = 0,
+) -> int:
+    """Append several leaves at once (deletions, reports): one look at the head for all; returns the last sequence.
+
+    Raises as `append_leaf`.
+    """
     head = lock_head(conn, stream_id, stream_kind)
     if epoch < head.epoch:
         raise StaleEpoch("epoch_stale", "another writer has taken this stream's lease", stream=str(stream_id))
-    sequence = head.sequence + 1
-    body = encode(Leaf(kind, stream_id, sequence, head.hash, facts))
-    digest = leaf_hash(body)
+    rows: list[dict[str, object]] = []
+    sequence, digest = head.sequence, head.hash
+    for kind, facts in leaves:
+        sequence += 1
+        body = encode(Leaf(kind, stream_id, sequence, digest, facts))
+        digest = leaf_hash(body)
+        rows.append({"stream_id": stream_id, "sequence": sequence, "kind": kind.value, "hash": digest, "body": body})
+    if rows:
+        _advance(conn, stream_id, head, Head(sequence, digest, epoch))
+        conn.execute(insert(tables.leaf), rows)
+    return sequence
+
+
+def _advance(conn: Connection, stream_id: UUID, old: Head, new: Head) -> None:
+    """Compare-and-swap of the stream's head."""
     heads = tables.stream_head
     moved = conn.execute(
         update(heads)
-        .where(heads.c.stream_id == stream_id, heads.c.sequence == head.sequence)
-        .where(heads.c.hash == head.hash, heads.c.epoch <= epoch)
-        .values(sequence=sequence, hash=digest, epoch=epoch)
+        .where(heads.c.stream_id == stream_id, heads.c.sequence == old.sequence)
+        .where(heads.c.hash == old.hash, heads.c.epoch <= new.epoch)
+        .values(sequence=new.sequence, hash=new.hash, epoch=new.epoch)
     )
     if moved.rowcount != 1:
         raise StaleEpoch("head_moved", "the stream's head moved under us", stream=str(stream_id))
-    conn.execute(
-        insert(tables.leaf).values(stream_id=stream_id, sequence=sequence, kind=kind.value, hash=digest, body=body)
-    )
-    return sequence
 
 
 def lock_head(conn: Connection, stream_id: UUID, stream_kind: StreamKind) -> Head:

@@ -307,7 +307,7 @@ def test_a_new_monitor_gets_its_row(any_hall: Hall) -> None:
 def test_claims_are_taken_once(any_hall: Hall) -> None:
     ingest, t0 = make_ingest(any_hall), any_hall.clock.now_us()
     claims = [CoverageSpan(t0, t0 + 5, "recording"), CoverageSpan(t0 + 5, t0 + 9, "locked", "session")]
-    assert ingest.record_coverage(any_hall.monitor_id, claims) == 2
+    assert ingest.record_coverage(any_hall.monitor_id, [*claims, *claims]) == 2
     assert ingest.record_coverage(any_hall.monitor_id, [*claims, CoverageSpan(t0 + 9, t0 + 12, "unchanged")]) == 1
     assert rows(any_hall.catalog, tables.coverage) == 3
     assert [leaf["reason"] for leaf in leaves(any_hall, any_hall.monitor_id)] == ["locked", "unchanged"]

@@ -319,7 +319,7 @@ def test_a_kill_between_object_and_gone_is_harmless(any_hall: Hall, store: Fault
     store.die_after_delete = True
     with pytest.raises(Killed):
         retention(any_hall, store).run_once()
-    assert (marks(any_hall), len(store.objects)) == (2, 1)
+    assert (marks(any_hall), len(store.objects)) == (2, 1)  # the first is gone, its mark is not
     store.die_after_delete = False
     assert retention(any_hall, store).run_once().deleted_objects == 2
     assert (marks(any_hall), store.objects) == (0, {})
@@ -327,15 +327,11 @@ def test_a_kill_between_object_and_gone_is_harmless(any_hall: Hall, store: Fault
 
 
 class DyingRetention(Retention):
-    """Dies inside the transaction, after the given number of removed rows."""
+    """Dies inside the transaction, when rows and marks are changed and the leaves are not written yet."""
 
-    rows_left = 1
-
-    def _remove_row(self, conn: Any, each: Any, rule: str) -> None:
-        if self.rows_left == 0:
-            raise Killed
-        self.rows_left -= 1
-        super()._remove_row(conn, each, rule)
+    def _extend_removed(self, *arguments: Any) -> None:
+        super()._extend_removed(*arguments)
+        raise Killed
 
 
 def test_a_kill_inside_the_transaction_changes_nothing(any_hall: Hall, store: FaultyStore) -> None:
