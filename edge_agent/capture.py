@@ -115,6 +115,7 @@ class CaptureLoop:
         Raises:
             StorageError: the ledger could not be written; the next look carries over.
         """
+        began_us = self._clock.now_us()
         pressure = self._outbox.pressure()
         self._finish_abandoned()
         gap = self._explained_gap()
@@ -124,7 +125,7 @@ class CaptureLoop:
         if pressure >= Pressure.LONGER_INTERVAL:
             interval_s *= 2
         carry_s = interval_s * 2 + 10
-        self._ledger.mark(marks, self._clock.now_us(), carry_s, gap)
+        self._ledger.mark(marks, began_us, carry_s, gap)
         return interval_s
 
     def _run(self) -> None:
