@@ -1,8 +1,9 @@
 """Keeps derived case data true while nothing comes in: visits close when their time is up, windows that were unknown
-get their events when somebody adds them."""
+get their events when somebody adds them, and the alarm of a conflict closes a week after the last one."""
 
 from __future__ import annotations
 
+import json
 import logging
 import threading
 from uuid import UUID
@@ -16,13 +17,15 @@ from console.services.intake import window_of, windows_by_number
 from storage.archive.alarms import close_alarm
 from storage.archive.catalog import Catalog
 from storage.archive.tables import alarm, case_event
-from storage.clock import Clock
+from storage.clock import US, Clock
 from storage.errors import SunhallError
 from storage.model import AlarmKind
 
 log = logging.getLogger(__name__)
 
 EVENTS_A_WRITE = 200
+CONFLICT_SHOWN_US = 7 * 86_400 * US
+"""How long a sequence conflict is shown after the last one. The row in `alarm` stays for ever."""
 _UNKNOWN = "window_code:"
 
 
@@ -49,6 +52,7 @@ class CaseKeeper:
     def run_once(self) -> int:
         """Close visits that are due and link events of windows that are known now; how many visits were written."""
         self._binder.bind(self._link_windows())
+        self._close_conflicts()
         return self._binder.bind(self._binder.due())
 
     def _run(self) -> None:
@@ -62,6 +66,17 @@ class CaseKeeper:
             except SunhallError as error:  # the catalog is away: the next pass finds the same work
                 log.warning("case_keeper_failed", extra={"fields": {"code": error.code, "message": error.message}})
             self._clock.wait(self._stopping, self._interval_s)
+
+    def _close_conflicts(self) -> None:
+        open_ones = (alarm.c.closed_us.is_(None), alarm.c.kind == AlarmKind.SEQUENCE_CONFLICT.value)
+        with self._catalog.read() as conn:
+            rows = conn.execute(select(alarm.c.subject, alarm.c.opened_us, alarm.c.detail).where(*open_ones)).all()
+        old_us = self._clock.now_us() - CONFLICT_SHOWN_US
+        done = [row.subject for row in rows if json.loads(row.detail or "{}").get("last_us", row.opened_us) < old_us]
+        if done:
+            with self._catalog.write() as conn:
+                for subject in done:
+                    close_alarm(conn, self._clock, AlarmKind.SEQUENCE_CONFLICT, subject)
 
     def _link_windows(self) -> list[WindowDay]:
         with self._catalog.read() as conn:

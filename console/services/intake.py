@@ -158,7 +158,11 @@ class Intake:
     ) -> None:
         subject = f"source:{source.id}"
         for rejection in done.rejections:
-            detail: Detail = {"source": source.code, "sequence": rejection.sequence or 0}
+            detail: Detail = {
+                "source": source.code,
+                "sequence": rejection.sequence or 0,
+                "last_us": self._clock.now_us(),
+            }
             open_alarm(conn, self._clock, AlarmKind.SEQUENCE_CONFLICT, subject, detail)
         strange = sorted({e.window for e in fresh if e.window and window_of(lookup.windows, e.window) is None})
         for code in strange:

@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 
 LIVE_PATH = "/v1/live"
 FIRST_DELAY_S = 0.5
-LONGEST_DELAY_S = 10.0
+LONGEST_DELAY_S = 2.0
 MAX_MESSAGE = 32 << 20
 PING_S = 10.0
 

@@ -362,6 +362,37 @@ def test_an_open_visit_closes_when_its_time_is_up(world: CaseWorld) -> None:
     ]
 
 
+def test_the_keeper_works_by_itself_and_stops(world: CaseWorld) -> None:
+    world.send(world.add_source(), event(1, "accepted", "09:50:00", NUMBER, window="1"))
+    keeper = world.keeper
+    keeper.start()
+    try:
+        while world.visits(NUMBER)[0]["t1_us"] is None:  # the fake clock's waits move the time
+            pass
+    finally:
+        keeper.stop()
+
+    assert world.visits(NUMBER)[0]["closed_by"] == "timeout"
+
+
+def test_the_alarm_of_a_conflict_closes_a_week_after_the_last_one(world: CaseWorld) -> None:
+    source = world.add_source()
+    world.send(source, event(1, "applied", "09:00:00", NUMBER))
+    for day in (0, 5):
+        world.clock.advance(day * 86_400)
+        world.send(source, event(1, "applied", f"09:0{day + 1}:00", NUMBER))
+    world.clock.advance(6 * 86_400)
+
+    def is_shown() -> bool:
+        world.keeper.run_once()
+        with world.catalog.read() as conn:
+            return is_open(conn, AlarmKind.SEQUENCE_CONFLICT, f"source:{source.id}")
+
+    assert is_shown()
+    world.clock.advance(2 * 86_400)
+    assert not is_shown()
+
+
 def test_the_status_of_a_case_is_its_last_event_in_time_not_in_arrival(world: CaseWorld) -> None:
     source = world.add_source()
     world.send(source, event(3, "decided", "09:50:00", NUMBER, item_code="3411-22"))

@@ -16,6 +16,7 @@ from PIL import Image
 from console.routes.guard import PURPOSE_HEADER
 from console.services.byte_ranges import ByteRange, RangeNotSatisfiable, choose_range
 from console.services.screens import ByteCache
+from storage.errors import Unavailable
 from storage.model import CoverageSpan, PurposeCode, Role
 from tests.console.footage_world import FailingAudit, FootageWorld, minutes
 from tests.fakes.archive import Hall
@@ -209,6 +210,36 @@ def test_a_jump_on_the_lane_ends_the_range(world: FootageWorld) -> None:
         (made[0].t0_us, made[0].t1_us),
         (made[3].t0_us, made[4].t1_us),
     ]
+
+
+def test_the_view_log_writes_by_itself(world: FootageWorld) -> None:
+    made = world.record(world.hall.main_id, 1)
+    world.get(f"/api/media/segments/{made[0].id}")
+    world.views.start()
+    try:
+        while not world.leaves("view"):  # the fake clock's waits move the time
+            pass
+    finally:
+        world.views.stop()
+
+    assert len(world.leaves("view")) == 1
+
+
+def test_ranges_wait_while_the_catalog_is_away(world: FootageWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = world.record(world.hall.main_id, 1)
+    world.get(f"/api/media/segments/{made[0].id}")
+    world.clock.advance(61)
+
+    def away() -> None:
+        raise Unavailable("catalog_away")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(world.catalog, "write", away)
+        with pytest.raises(Unavailable):
+            world.views.run_once()
+
+    assert world.views.run_once() == 1
+    assert len(world.leaves("view")) == 1
 
 
 # --- screens --------------------------------------------------------------------------------------------------------
