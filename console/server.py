@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 import ssl
 import threading
 
@@ -12,7 +13,7 @@ import uvloop
 from starlette.types import ASGIApp
 
 from storage.clock import Clock
-from storage.errors import ConfigurationError
+from storage.errors import ConfigurationError, Unavailable
 
 log = logging.getLogger(__name__)
 
@@ -20,6 +21,8 @@ SOCKET_BYTES = 64 * 1024
 """Longest message that a browser may send over a WebSocket; control messages are short."""
 HEADER_BYTES = 64 * 1024
 """All headers of a request; the header of a screen segment lists its pictures."""
+BACKLOG = 1024
+SEND_BYTES = 128 * 1024
 DRAIN_S = 5
 START_S = 30.0
 
@@ -48,7 +51,8 @@ class HttpsServer:
         config.load()
         config.ssl = context
         self._server = uvicorn.Server(config)
-        self._where = f"{host}:{port}"
+        self._host, self._port = host, port
+        self._socket: socket.socket | None = None
         self._clock = clock
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name="https", daemon=True)
@@ -58,24 +62,46 @@ class HttpsServer:
 
         Raises:
             ConfigurationError: it cannot listen there (`listen_failed`).
+            Unavailable: the application did not start (`server_not_started`).
         """
+        self._socket = listen(self._host, self._port)
         self._thread.start()
         deadline = self._clock.monotonic() + START_S
         while not self._server.started:
             if self._clock.wait(self._ended, 0.02) or self._clock.monotonic() > deadline:
-                raise ConfigurationError("listen_failed", f"cannot listen on {self._where}: is the port in use?")
-        log.info("https_listening", extra={"fields": {"at": self._where}})
+                self._socket.close()
+                raise Unavailable("server_not_started", "the HTTPS server did not start: see the lines above")
+        log.info("https_listening", extra={"fields": {"host": self._host, "port": self._port}})
 
     def stop(self) -> None:
         """Close idle connections, give the others a few seconds, and wait."""
         self._server.should_exit = True
         self._thread.join()
+        if self._socket is not None:
+            self._socket.close()
 
     def _run(self) -> None:
+        sockets = [self._socket] if self._socket is not None else None
         try:
             with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-                runner.run(self._server.serve())
-        except SystemExit as error:  # uvicorn's way to say that it cannot bind
-            log.error("https_not_started", extra={"fields": {"at": self._where, "status": str(error.code)}})
+                runner.run(self._server.serve(sockets))
         finally:
             self._ended.set()
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening socket; `::` takes IPv4 as well.
+
+    Its send buffer is small: what the kernel holds for a viewer who does not keep up is delay, not help.
+
+    Raises:
+        ConfigurationError: it cannot listen there (`listen_failed`).
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        made = socket.create_server((host, port), family=family, backlog=BACKLOG, dualstack_ipv6=host == "::")
+    except OSError as error:
+        message = f"cannot listen on {host}:{port} ({error.strerror}): is the port in use? change listen.port"
+        raise ConfigurationError("listen_failed", message) from error
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BYTES)
+    return made

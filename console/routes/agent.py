@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Header, Response
-from pydantic import Field, ValidationError
+from pydantic import ConfigDict, Field, ValidationError
 
 from console.routes.bodies import Body, Secret, Us
 from console.routes.guard import Guard
@@ -23,7 +23,13 @@ Bytes = Annotated[int, Field(ge=0, lt=1 << 62)]
 Signed64 = Annotated[int, Field(gt=-(1 << 62), lt=1 << 62)]
 
 
-class MonitorBody(Body):
+class AgentBody(Body):
+    """A body of an agent: a newer agent may say more than this console understands."""
+
+    model_config = ConfigDict(extra="ignore")
+
+
+class MonitorBody(AgentBody):
     """A monitor by the agent's stable name for it."""
 
     name: Annotated[Label, Field(min_length=1)]
@@ -38,7 +44,7 @@ class MonitorBody(Body):
 Monitors = Annotated[list[MonitorBody], Field(max_length=16)]
 
 
-class EnrolBody(Body):
+class EnrolBody(AgentBody):
     """A one-time code and the key that the machine made for itself."""
 
     code: Secret
@@ -49,17 +55,17 @@ class EnrolBody(Body):
     monitors: Monitors = Field(default_factory=list)
 
 
-class ClaimBody(Body):
+class ClaimBody(AgentBody):
     """A stretch of a monitor's time in one coverage state."""
 
     monitor: Label
     t0_us: Us
     t1_us: Us
     state: Label
-    detail: Annotated[str, Field(max_length=500)] = ""
+    detail: Annotated[str, Field(max_length=8000)] = ""
 
 
-class SpoolBody(Body):
+class SpoolBody(AgentBody):
     """What waits on the workstation."""
 
     bytes: Bytes = 0
@@ -67,14 +73,14 @@ class SpoolBody(Body):
     dropped: Count = 0
 
 
-class ClockBody(Body):
+class ClockBody(AgentBody):
     """The workstation's clock minus ours, and how exactly that is known."""
 
     offset_us: Signed64 | None = None
     error_us: Bytes | None = None
 
 
-class ReportBody(Body):
+class ReportBody(AgentBody):
     """An agent's report."""
 
     version: Label = ""
@@ -97,7 +103,7 @@ class ReportBody(Body):
         )
 
 
-class SegmentHead(Body):
+class SegmentHead(AgentBody):
     """X-Sunhall-Segment: what the body holds."""
 
     monitor: Annotated[Label, Field(min_length=1)]

@@ -33,6 +33,8 @@ from storage.model import AlarmKind, CoverageSpan, ScreenSegment
 AHEAD_US = 300 * US
 """How far into the future a claim may reach: as far as a signed request's time may be off."""
 MOST_MONITORS = 16
+DETAIL_LENGTH = 500
+"""Of a claim's detail so much is kept; a long error text is no reason to refuse the claim."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,7 +245,9 @@ class Agents:
                 )
             if claim.t1_us > now + AHEAD_US:
                 raise InvalidInput("coverage_future", "a claim reaches into the future: check the clocks")
-            spans[claim.monitor].append(CoverageSpan(claim.t0_us, claim.t1_us, claim.state, claim.detail))
+            spans[claim.monitor].append(
+                CoverageSpan(claim.t0_us, claim.t1_us, claim.state, claim.detail[:DETAIL_LENGTH])
+            )
         return {name: claims for name, claims in spans.items() if claims}
 
     def _alarms(self, conn: Connection, workstation_id: UUID, report: Report) -> None:

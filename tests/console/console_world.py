@@ -119,7 +119,10 @@ class ConsoleWorld:
     def make(cls, folder: Path, url: str = "", settings: ConsoleSettings | None = None) -> Iterator[ConsoleWorld]:
         """A console whose first run is not over yet."""
         settings = settings or ConsoleSettings(
-            data=folder, catalog_url=url, sessions=SessionSettings(hours=12, idle_minutes=60), agents=AgentSettings()
+            data=made_folder(folder),
+            catalog_url=url,
+            sessions=SessionSettings(hours=12, idle_minutes=60),
+            agents=AgentSettings(),
         )
         if url or not (folder / "catalog.sqlite").exists():
             migrate(settings.catalog)
@@ -188,6 +191,11 @@ class ConsoleWorld:
         with self.catalog.write() as conn:
             conn.execute(insert(node).values(**values, created_us=self.clock.now_us()))
         return made
+
+
+def made_folder(folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
 
 
 def _person(login: str) -> dict[str, Any]:

@@ -120,6 +120,16 @@ def test_a_claim_about_another_monitor(hall: ConsoleWorld) -> None:
     assert error(machine.report(coverage=[claim])) == (422, "monitor_unknown")
 
 
+def test_a_newer_agent_may_say_more_and_at_length(hall: ConsoleWorld) -> None:
+    machine = enrolled(hall)
+    t0 = hall.clock.now_us()
+    hall.clock.advance(60)
+    claim = {"monitor": "DP-1", "t0_us": t0, "t1_us": t0 + US, "state": "failed", "detail": "x" * 3000, "mood": "grey"}
+    assert machine.report(coverage=[claim], battery=80).status_code == 200
+    with hall.catalog.read() as conn:
+        assert conn.execute(select(coverage.c.detail)).scalar_one() == "x" * 500
+
+
 def test_a_request_is_taken_once(hall: ConsoleWorld) -> None:
     machine = enrolled(hall)
     assert machine.send("GET", "/agent/v1/time").json() == {"now_us": hall.clock.now_us()}

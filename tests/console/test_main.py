@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import logging
 import os
 import re
 import signal
@@ -18,9 +20,11 @@ import pytest
 
 from console import main as command_line
 from console.main import address_of
+from console.server import listen
 from console.settings import ConsoleSettings, ListenSettings, TlsSettings, check_settings
 from storage.errors import ConfigurationError
 from storage.settings import load_settings
+from tests.console.console_world import ConsoleWorld
 
 CODE = re.compile(r"\b[2-9A-Z]{4}(-[2-9A-Z]{4}){3}\b")
 
@@ -90,8 +94,18 @@ def test_one_address_is_announced(host: str, names: tuple[str, ...], address: st
     assert address_of(settings) == address
 
 
+@pytest.fixture
+def own_logging() -> Iterator[None]:
+    """What `run` does to the log of this process is undone."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+
+
 def test_another_revision_is_refused_with_the_command_to_run(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], own_logging: None
 ) -> None:
     path = settings_file(tmp_path)
     (tmp_path / "data").mkdir()
@@ -200,6 +214,32 @@ def test_a_taken_port_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert done.returncode == 2
     assert "is the port in use?" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.net
+@pytest.mark.parametrize(("host", "peer"), [("127.0.0.1", "127.0.0.1"), ("::", "127.0.0.1"), ("::1", "::1")])
+def test_where_it_listens(host: str, peer: str) -> None:
+    with listen(host, 0) as listening:
+        port = int(listening.getsockname()[1])
+        with socket.create_connection((peer, port), timeout=5) as client:
+            assert client.getpeername()[1] == port
+
+
+def test_an_account_from_the_command_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = settings_file(tmp_path)
+    with ConsoleWorld.make(tmp_path / "data") as world:
+        world.finish_setup()
+        command = ["create-account", "--config", str(path), "--login", "Rescue", "--role", "system_admin"]
+        monkeypatch.setattr(sys, "stdin", io.StringIO("a-rescuing-phrase\n"))
+        assert command_line.main(command) == 0
+        monkeypatch.setattr(sys, "stdin", io.StringIO("short\n"))
+        assert command_line.main(command) == 1
+        assert "password_short" in capsys.readouterr().err
+        assert command_line.main(["setup-code", "--config", str(path)]) == 1
+        logins = [item["login"] for item in world.person("system_admin").get("/api/accounts").json()["accounts"]]
+    assert "rescue" in logins
 
 
 def test_settings_of_pairs_are_refused_in_code_too() -> None:
