@@ -167,6 +167,8 @@ class _Conversation:
             DeviceError, NoSoap: see `SoapClient.call`.
         """
         information = await self._call(Service.DEVICE, self.client.device_url, "GetDeviceInformation")
+        if not any(information.get(name) for name in ("Manufacturer", "Model", "SerialNumber")):
+            raise DeviceError(DeviceFault.PROTOCOL, "the device answers SOAP, but not as an ONVIF device")
         self._check_clock(offset)
         services = await self._services()
         channels = await self._channels(await self._media(services))

@@ -39,6 +39,7 @@ class Accounts:
     tolerance_s: float = 5.0
     lock_after: int = 0
     lock_s: float = 1800.0
+    refuse_replays: bool = False
     open: bool = False
     failures: int = 0
     _locked_until: float = 0.0
@@ -58,7 +59,7 @@ class Accounts:
         """Whether the account is locked now."""
         return self.clock.monotonic() < self._locked_until
 
-    def check_token(self, username: str, digest: str, nonce: str, created: str, operation: str = "") -> Verdict:
+    def check_token(self, username: str, digest: str, nonce: str, created: str) -> Verdict:
         """A WS-UsernameToken with PasswordDigest: base64(SHA-1(nonce + created + password))."""
         if self.locked():
             return Verdict.LOCKED
@@ -74,7 +75,7 @@ class Accounts:
         moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
         if not created.endswith("Z") or abs(moment.timestamp() * _US - self.now_us()) > self.tolerance_s * _US:
             return Verdict.STALE
-        return self._fresh(raw + created.encode() + operation.encode())
+        return self._fresh(raw + created.encode())
 
     def check_http_digest(self, header: str, method: str, realm: str, nonce: str) -> Verdict:
         """An `Authorization: Digest` header (RFC 2069 or RFC 2617 with qop=auth, MD5)."""
@@ -96,8 +97,8 @@ class Accounts:
         return Verdict.OK
 
     def _fresh(self, used: bytes) -> Verdict:
-        """The same token for the same operation may come once (libonvif keeps one nonce for a whole session)."""
-        if used in self._used:
+        """Strict devices take a nonce and time once; libonvif sends the same for calls within one millisecond."""
+        if used in self._used and self.refuse_replays:
             return Verdict.REPLAYED
         self._used[used] = None
         if len(self._used) > _REMEMBERED_TOKENS:

@@ -46,6 +46,7 @@ class VirtualDevice:
             offset_us=round(oddities.clock_offset_s * _US),
             tolerance_s=oddities.tolerance_s,
             lock_after=oddities.lock_after,
+            refuse_replays=oddities.refuse_replays,
         )
         self.services = OnvifServices(plan, self.accounts, self._addresses)
         self._http = OnvifHttp(self.services, self.accounts, self._snapshot)

@@ -70,12 +70,12 @@ class LoadServer:
     def __init__(self, shape: VideoShape, units: list[AccessUnit], cameras: int, clock: Clock) -> None:
         sets = tuple(nal for nal in units[0].nals if encode.is_parameter_set(shape.codec, nal))
         keys = [index for index, unit in enumerate(units) if unit.key]
-        self._phases = []
+        self.phases = []
         for phase in range(min(PHASES, cameras)):
             start = keys[phase * len(keys) // PHASES]
             turned = _turned(units, start)
-            self._phases.append(Mount(LoopSource(shape, turned, sets), clock, clock.now_us, f"load{phase}"))
-        mounts = {f"/cam{number:03d}": self._phases[number % len(self._phases)] for number in range(1, cameras + 1)}
+            self.phases.append(Mount(LoopSource(shape, turned, sets), clock, clock.now_us, f"load{phase}"))
+        mounts = {f"/cam{number:03d}": self.phases[number % len(self.phases)] for number in range(1, cameras + 1)}
         self._rtsp = RtspServer(Accounts("", "", clock, open=True), mounts)
         self._clock = clock
         self._paths = list(mounts)
@@ -86,9 +86,9 @@ class LoadServer:
     async def start(self, port: int) -> None:
         """Listen and send; the phases tick one after the other within a frame time."""
         self.port = await self._rtsp.start("127.0.0.1", port)
-        for mount in self._phases:
+        for mount in self.phases:
             self._tasks.append(asyncio.create_task(mount.run()))
-            await self._clock.sleep_async(self._interval / len(self._phases))
+            await self._clock.sleep_async(self._interval / len(self.phases))
 
     async def stop(self) -> None:
         """Close everything."""

@@ -96,18 +96,21 @@ class LoopSource:
         self._base: int | None = None
 
     def wake(self) -> None:
-        """A loop goes on; a client waits for the next key frame, as with most cameras."""
+        """A loop goes on where it stood, at the time it is now; a client waits for the next key frame."""
+        self._base = None
 
     def next(self, now_us: int) -> list[AccessUnit]:
         frame_ticks = VIDEO_CLOCK // self.shape.fps
-        if self._base is None or self._index == 0:
-            ideal = now_us * 9 // 100
-            step = len(self._units) * frame_ticks
-            near = self._base is not None and abs(self._base + step - ideal) < VIDEO_CLOCK
-            self._base = self._base + step if near and self._base is not None else ideal
+        due = now_us * 9 // 100 - self._index * frame_ticks
+        if self._base is None or (self._index == 0 and abs(self._base - due) > VIDEO_CLOCK):
+            self._base = due
         unit = self._units[self._index]
-        self._index = (self._index + 1) % len(self._units)
-        return [AccessUnit(unit.nals, self._base + unit.pts, unit.key)]
+        pts = self._base + unit.pts
+        self._index += 1
+        if self._index == len(self._units):
+            self._index = 0
+            self._base += len(self._units) * frame_ticks
+        return [AccessUnit(unit.nals, pts, unit.key)]
 
 
 class Mount:
@@ -165,14 +168,15 @@ class Mount:
                 await self._wakeup.wait()
                 due = self._clock.monotonic()
             if not self.paused:
-                self._tick()
+                self.tick()
             due += interval
             late = self._clock.monotonic() - due
             if late > 1:
                 due += late
             await self._clock.sleep_async(max(0.0, -late))
 
-    def _tick(self) -> None:
+    def tick(self) -> None:
+        """Send what is due now."""
         now_us = self._now_us()
         for unit in self.source.next(now_us):
             self._send(unit)

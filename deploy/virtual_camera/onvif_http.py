@@ -76,9 +76,7 @@ class OnvifHttp:
             verdict = self._accounts.check_http_digest(header, request.method, _REALM, self._nonce)
         elif call.token is not None and not self._oddities.http_digest_only:
             token = call.token
-            verdict = self._accounts.check_token(
-                token.username, token.digest, token.nonce, token.created, call.operation
-            )
+            verdict = self._accounts.check_token(token.username, token.digest, token.nonce, token.created)
         else:
             raise SoapFault("Sender", ("ter:NotAuthorized",), "Sender not authorized")
         if verdict is not Verdict.OK:

@@ -44,6 +44,8 @@ class Oddities:
     """GetSystemDateAndTime is refused without credentials (seen with Axis)."""
     tolerance_s: float = 5.0
     """How old a token may be, by the device's clock."""
+    refuse_replays: bool = False
+    """A token is taken once."""
     lock_after: int = 0
     """The account is locked after so many wrong passwords (seen with Hikvision: 5 to 7, half an hour)."""
     onvif: str = "on"
