@@ -11,6 +11,7 @@ from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from storage.archive.migrations import head_revision, revision_of
 from storage.clock import Clock
@@ -19,6 +20,9 @@ from storage.errors import ConfigurationError, Conflict, StorageFull, Unavailabl
 BUSY_TIMEOUT_MS = 10_000
 """How long a SQLite writer waits for another one (they finish within 50 ms) before the catalog counts as busy."""
 
+POOL_TIMEOUT_S = 10.0
+"""How long a thread waits for a connection when all are taken before the catalog counts as busy."""
+
 _BEGIN = "sunhall_begin"
 _PRAGMAS = (
     "PRAGMA journal_mode=WAL",  # readers never wait for a writer
@@ -26,7 +30,7 @@ _PRAGMAS = (
     "PRAGMA foreign_keys=ON",
     f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}",
     "PRAGMA temp_store=MEMORY",
-    "PRAGMA cache_size=-16384",  # 16 MiB a connection
+    "PRAGMA cache_size=-4096",  # 4 MiB a connection
 )
 
 
@@ -119,11 +123,16 @@ def make_engine(url: str) -> Engine:
     """
     parsed = parse_url(url)
     if parsed.get_backend_name() == "sqlite":
-        engine = create_engine(parsed, connect_args={"check_same_thread": False, "timeout": BUSY_TIMEOUT_MS / 1000})
+        arguments = {"check_same_thread": False, "timeout": BUSY_TIMEOUT_MS / 1000}
+        engine = create_engine(
+            parsed, connect_args=arguments, pool_size=16, max_overflow=48, pool_timeout=POOL_TIMEOUT_S
+        )
         event.listen(engine, "connect", _set_up_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
         return engine
-    return create_engine(parsed, pool_pre_ping=True, connect_args={"connect_timeout": 5})
+    arguments = {"connect_timeout": 5}
+    pool = {"pool_size": 8, "max_overflow": 16, "pool_timeout": POOL_TIMEOUT_S}  # a server takes 100 from all processes
+    return create_engine(parsed, pool_pre_ping=True, connect_args=arguments, **pool)
 
 
 def parse_url(url: str) -> URL:
@@ -167,12 +176,14 @@ def _translated() -> Iterator[None]:
         raise Conflict("catalog_conflict", f"a constraint of the catalog refused the rows: {error.orig}") from error
     except (OperationalError, InterfaceError) as error:
         raise _operational(error) from error
+    except PoolTimeoutError as error:
+        raise Unavailable("catalog_busy", "all connections to the catalog are taken") from error
 
 
 def _operational(error: DBAPIError) -> Exception:
     said = str(error.orig)
     if "database or disk is full" in said or "No space left" in said:
         return StorageFull("catalog_full", "no room on the catalog's disk: free some at once")
-    if "locked" in said or "busy" in said:
+    if any(word in said for word in ("locked", "busy", "deadlock", "could not serialize")):
         return Unavailable("catalog_busy", "another writer keeps the catalog locked")
     return Unavailable("catalog_away", f"the catalog does not answer: {said.splitlines()[0] if said else 'no reason'}")

@@ -224,3 +224,12 @@ def test_other_urls_are_refused(url: str, fake_clock: FakeClock) -> None:
     with pytest.raises(ConfigurationError) as refused:
         Catalog.open(url, fake_clock)
     assert refused.value.code == "catalog_url_invalid"
+
+
+def test_a_writer_that_will_not_end_makes_the_catalog_busy(sqlite_catalog: Catalog) -> None:
+    with sqlite_catalog.read() as one, sqlite_catalog.read() as two:  # both connections that will be used below
+        for conn in (one, two):
+            conn.exec_driver_sql("PRAGMA busy_timeout=1")
+    with sqlite_catalog.write(), pytest.raises(Unavailable) as busy, sqlite_catalog.write():
+        pass
+    assert busy.value.code == "catalog_busy"

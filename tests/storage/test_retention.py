@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -370,6 +371,39 @@ def test_a_hold_that_comes_between_two_batches_is_obeyed(any_hall: Hall, store: 
     keeper.between = come()
     assert keeper.run_once().removed_rows == 2
     assert all_ids(any_hall) == {segment.id for segment in segments[2:]}
+    assert_sound(any_hall, store)
+
+
+class RacedRetention(Retention):
+    """Somebody starts to place a hold while a batch's transaction is open."""
+
+    def __init__(self, hall: Hall, store: MemoryStore) -> None:
+        super().__init__(hall.catalog, {store.location: store}, hall.clock)
+        self._hall = hall
+        self.seen: set[UUID] = set()
+        self.rival = threading.Thread(target=self._place)
+
+    def _extend_removed(self, *arguments: Any) -> None:
+        if not self.rival.ident:
+            self.rival.start()
+            self._hall.clock.advance(1)
+        super()._extend_removed(*arguments)
+
+    def _place(self) -> None:
+        with self._hall.catalog.write() as conn:
+            subject: tuple[HoldSubject, UUID] = ("hall", self._hall.hall_id)
+            place_hold(conn, self._hall.clock, self._hall.hall_id, subject, Span(0, 1 << 62), "x")
+            self.seen = set(conn.execute(select(tables.segment.c.id)).scalars())
+
+
+def test_what_a_hold_saw_when_it_was_placed_stays(any_hall: Hall, store: FaultyStore) -> None:
+    """The hold waits for the batch: it never believes that it keeps what is being removed."""
+    record(any_hall, store, 30)
+    any_hall.clock.advance(31 * 24 * 3600)
+    keeper = RacedRetention(any_hall, store)
+    keeper.run_once()
+    keeper.rival.join()
+    assert keeper.seen <= all_ids(any_hall)
     assert_sound(any_hall, store)
 
 
