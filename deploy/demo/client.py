@@ -67,6 +67,10 @@ class HallClient:
         self._csrf = session["csrf"]
         return session
 
+    def cookie_header(self) -> str:
+        """The session's cookie, for a WebSocket beside this session."""
+        return "; ".join(f"{cookie.name}={cookie.value}" for cookie in self._http.cookies.jar)
+
     def state_purpose(self, code: str, reference: str) -> Any:
         """Say why footage is asked for from now on."""
         purpose = self.post("/api/purposes", {"code": code, "reference": reference})

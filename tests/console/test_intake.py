@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from sqlalchemy import select, update
 
+from console.services.case_keeper import CaseKeeper
 from console.services.event_parsing import EventContext, ParsedEvent, parse_events, read_batch, read_time
 from console.services.intake import window_of
 from storage.archive.alarms import is_open
@@ -364,7 +365,7 @@ def test_an_open_visit_closes_when_its_time_is_up(world: CaseWorld) -> None:
 
 def test_the_keeper_works_by_itself_and_stops(world: CaseWorld) -> None:
     world.send(world.add_source(), event(1, "accepted", "09:50:00", NUMBER, window="1"))
-    keeper = world.keeper
+    keeper = CaseKeeper(world.catalog, world.clock, world.binder, interval_s=600)
     keeper.start()
     try:
         while world.visits(NUMBER)[0]["t1_us"] is None:  # the fake clock's waits move the time
