@@ -17,7 +17,7 @@ from edge_agent.reporter import Reporter
 from edge_agent.settings import AgentSettings, CaptureSettings, areas_of, limits_of
 from screen_capture.frames import Grabber
 from storage.clock import US, Clock
-from storage.errors import ConfigurationError
+from storage.errors import ConfigurationError, SunhallError
 from storage.identity.boxes import SecretBox
 from storage.identity.keys import DeviceKey
 from storage.spool.client import ConsoleClient, trust
@@ -53,23 +53,30 @@ class Agent:
         """
         identity = load_identity(places)
         _check_machine(identity, platform)
-        self._release = platform.lock(places.lock)
         self._notice = notice
-        self.outbox, self.ledger = open_spool(
-            places.spool, _spool_box(places.spool_key), clock, limits_of(settings.spool), finish_segment, disk
-        )
+        self._release = platform.lock(places.lock)
+        try:
+            self._client = _client(identity, places, clock, transport)
+            box = _spool_box(places.spool_key)
+            limits = limits_of(settings.spool)
+            self.outbox, self.ledger = open_spool(places.spool, box, clock, limits, finish_segment, disk)
+        except SunhallError:
+            self._release()
+            raise
+        self._assemble(settings, clock, grabber, platform)
+
+    def _assemble(self, settings: AgentSettings, clock: Clock, grabber: Grabber, platform: Platform) -> None:
         recovery = Recovery(self.outbox, self.ledger, finish_segment)
         floor = settings.capture.min_interval_s
         self.pushed = PushedStore(self.outbox.index, floor, Pushed(interval_s=max(settings.capture.interval_s, floor)))
-        self.pushed.listen(lambda pushed: notice.show(pushed.notice_text))
-        self._client = _client(identity, places, clock, transport)
+        self.pushed.listen(lambda pushed: self._notice.show(pushed.notice_text))
         self.uplink = Uplink(self.outbox, self._client, clock, Backoff())
         self.capture = CaptureLoop(
             grabber,
             self.outbox,
             self.ledger,
             platform,
-            notice,
+            self._notice,
             self.pushed,
             clock,
             lambda name: _recorder(name, self.outbox, settings.capture),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import sys
 import threading
 from collections.abc import Sequence
@@ -30,6 +31,8 @@ from storage.settings import describe_settings, load_settings
 
 log = logging.getLogger(__name__)
 
+CRASHED = 70
+"""Exit status after a programming error."""
 RETRY_OPEN_S = 15.0
 """The spool's folder cannot be written (disk full, not mounted yet): tried again after so many seconds, for ever."""
 
@@ -81,8 +84,20 @@ def _run(_parsed: argparse.Namespace, settings: AgentSettings) -> int:
     platform = _platform(settings, clock)
     signal = StopSignal()
     signal.install()
+    threading.excepthook = _leave_at_once
     run_until(signal.event, settings, clock, _grabber(settings), platform, _notice(settings, platform))
     return 0
+
+
+def _leave_at_once(crash: threading.ExceptHookArgs) -> None:
+    """A thread died of a programming error: end like a killed process, so that its silence is not taken for order.
+
+    The service manager starts the agent again.
+    """
+    name = crash.thread.name if crash.thread else "?"
+    error = crash.exc_value or crash.exc_type()
+    log.critical("thread_died", exc_info=error, extra={"fields": {"thread": name}})
+    os._exit(CRASHED)
 
 
 def _enrol(parsed: argparse.Namespace, settings: AgentSettings) -> int:

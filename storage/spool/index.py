@@ -79,7 +79,10 @@ class SpoolIndex:
             IndexDamaged: the file is damaged.
             StorageFull, StorageError: the disk refused.
         """
-        connection = sqlite3.connect(folder / FILE_NAME, isolation_level=None, check_same_thread=False, timeout=10)
+        try:
+            connection = sqlite3.connect(folder / FILE_NAME, isolation_level=None, check_same_thread=False, timeout=10)
+        except sqlite3.Error as error:
+            raise _translated(error) from error
         try:
             connection.row_factory = sqlite3.Row
             connection.execute("PRAGMA journal_mode=WAL")

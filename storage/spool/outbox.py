@@ -36,6 +36,8 @@ from storage.spool.records import SUFFIX, RecordKind, SegmentFile, disk_error, r
 log = logging.getLogger(__name__)
 
 QUARANTINE = "quarantine"
+KEPT_DROPS = 10_000
+"""So many of the latest losses stay on record here; the console hears of each through the coverage."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -320,6 +322,7 @@ class Outbox:
                 " VALUES (?, ?, ?, ?, ?, ?, ?)",
                 (str(segment_id), *values, reason, self.clock.now_us()),
             )
+            connection.execute("DELETE FROM dropped WHERE id <= (SELECT max(id) FROM dropped) - ?", (KEPT_DROPS,))
             if row is not None:
                 until = _next_t0(connection, row["monitor"], row["t0_us"]) or max(row["t1_us"], self.clock.now_us())
                 amend_dropped(connection, row["monitor"], row["t0_us"], row["t1_us"], until, reason)

@@ -24,7 +24,7 @@ from storage.spool.disk import Disk, RealDisk
 from storage.spool.index import FILE_NAME, IndexDamaged, SpoolIndex
 from storage.spool.ledger import Ledger
 from storage.spool.outbox import QUARANTINE, Finisher, Limits, Outbox, SegmentMeta, Stored, parse_meta
-from storage.spool.records import SUFFIX, RecordKind, Scan, SegmentFile, read_records, scan_file
+from storage.spool.records import SUFFIX, RecordKind, Scan, SegmentFile, disk_error, read_records, scan_file
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +37,10 @@ def open_spool(
     Raises:
         StorageFull, StorageError: the folder cannot be written at all; try again later.
     """
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise disk_error(error, "make the spool's folder") from error
     index = _open_index(folder, clock)
     ledger = Ledger(index)
     outbox = Outbox(folder, index, box, disk or RealDisk(), clock, limits)

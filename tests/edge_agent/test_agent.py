@@ -14,7 +14,7 @@ from edge_agent.settings import AgentSettings, CaptureSettings, SpoolSettings
 from screen_capture.decode import picture_at, read_index
 from screen_capture.encode import to_rgb
 from screen_capture.frames import Frame, GrabFailed, Words
-from storage.errors import ConfigurationError, Unavailable
+from storage.errors import ConfigurationError, StorageError, Unavailable
 from storage.model import CoverageState
 from tests.edge_agent.table import LEFT, RIGHT, Table
 from tests.fakes.agent_console import error
@@ -476,6 +476,26 @@ def test_a_cloned_disk_is_refused(table: Table) -> None:
 def test_only_one_agent_on_a_folder(table: Table) -> None:
     with pytest.raises(ConfigurationError, match="already runs"):
         table._made()
+
+
+def test_a_spool_that_cannot_be_opened_does_not_keep_the_lock(table: Table) -> None:
+    table.close()
+    table.places.spool.rename(table.places.folder / "elsewhere")
+    table.places.spool.write_text("a file where the folder belongs")
+    with pytest.raises(StorageError):
+        table.restart()
+    table.places.spool.unlink()
+    table.restart()
+
+
+def test_a_damaged_spool_key_is_set_aside(table: Table) -> None:
+    table.look()
+    table.close()
+    table.places.spool_key.write_bytes(b"short")
+    table.restart()
+    assert [reason for *_, reason in table.agent.outbox.dropped()] == ["spool_corrupt"]
+    table.look()
+    assert table.states()[-1][2] == "recording"
 
 
 def test_a_kill_in_mid_segment_keeps_every_picture(table: Table) -> None:

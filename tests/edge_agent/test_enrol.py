@@ -49,7 +49,7 @@ def _certificate(
 ) -> tuple[ec.EllipticCurvePrivateKey, x509.Certificate]:
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-    now = datetime.now(UTC)  # a certificate is valid around the machine's real time
+    now = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=SystemClock().now_us())
     signer = issuer_key or key
     usage = x509.KeyUsage(True, False, False, False, False, issuer is None, issuer is None, False, False)
     builder = (
