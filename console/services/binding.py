@@ -25,7 +25,7 @@ from storage.evidence.chain import append_leaf, lock_head
 from storage.ids import hall_chain, new_id
 from storage.model import EventKind, LeafKind, Span, StreamKind, TimePrecision
 
-CHANGES_A_WRITE = 25
+CHANGES_A_WRITE = 12
 DAY_US = 86_400 * US
 
 

@@ -29,7 +29,7 @@ from storage.errors import Conflict
 from storage.ids import new_id
 from storage.model import AlarmKind, EventKind
 
-EVENTS_A_WRITE = 100
+EVENTS_A_WRITE = 50
 """Events stored in one transaction: well under 50 ms."""
 _NO_CASE = frozenset({EventKind.SIGNED_ON, EventKind.SIGNED_OFF})
 
