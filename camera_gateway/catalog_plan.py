@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from uuid import UUID
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, delete, insert, select, update
 
 from camera_gateway.board import StreamState
 from camera_gateway.plan import DevicePlan, StreamPlan
@@ -158,6 +158,12 @@ def _write_state(conn: Connection, now_us: int, stream_id: UUID, state: StreamSt
     changed = conn.execute(update(stream_state).where(stream_state.c.stream_id == stream_id).values(**values))
     if changed.rowcount == 0:
         conn.execute(insert(stream_state).values(stream_id=stream_id, **values))
+
+
+def forget_state(catalog: Catalog, stream_id: UUID) -> None:
+    """Remove what was said of a stream that is not connected any more and need not be."""
+    with catalog.write() as conn:
+        conn.execute(delete(stream_state).where(stream_state.c.stream_id == stream_id))
 
 
 def write_alarms(catalog: Catalog, clock: Clock, changes: Iterable[AlarmChange]) -> None:

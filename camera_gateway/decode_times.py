@@ -42,6 +42,11 @@ class DecodeTimes:
         self._interval = min([step for step in steps if step < 90_000], default=3600)
         self._depth = max((sum(1 for other in first[:at] if other > pts) for at, pts in enumerate(first)), default=0)
 
+    @property
+    def interval(self) -> int:
+        """The time between two pictures as far as it is known, in 1/90000 s."""
+        return self._interval
+
     def take(self, pts: int) -> Times:
         """The times of the next picture in decoding order; `pts` is as the source says."""
         jumped = False

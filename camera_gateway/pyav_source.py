@@ -23,11 +23,12 @@ from camera_gateway.decode_times import DecodeTimes, first_presentation_time
 from camera_gateway.fmp4.nal import VideoCodec, parse_access_unit, split_annexb
 from camera_gateway.fmp4.parameters import ParameterLearner
 from camera_gateway.packets import AccessUnit, SourceFault, SourceSettings
-from storage.clock import Clock
+from storage.clock import US, Clock
 from storage.model import GapReason
 
 _CODECS = {"h264": VideoCodec.H264, "hevc": VideoCodec.H265}
 _FAST = {"analyzeduration": "0", "probesize": "5000"}
+_LONGEST_STEP = 90_000
 _HOLD = 4
 """Pictures that are looked at before the first is passed on: to time it, and to see how far they are reordered."""
 
@@ -50,6 +51,22 @@ class _Picture:
     pts: int | None
     arrival_us: int
     arrival_s: float
+
+
+class _ParserDelay:
+    """libavformat's parser gives a picture only when the next one begins: one frame interval late (measured)."""
+
+    def __init__(self, interval: int) -> None:
+        self._interval = float(interval)
+        self._last: int | None = None
+
+    def take(self, dts: int) -> int:
+        """How late the picture of this decoding time was given, in microseconds."""
+        step = dts - self._last if self._last is not None else 0
+        self._last = dts
+        if 0 < step < _LONGEST_STEP:
+            self._interval += (step - self._interval) / 16
+        return round(self._interval * 100 / 9)
 
 
 class PyavSource:
@@ -114,15 +131,16 @@ class PyavSource:
             return
         _time_first(held)
         times.prime([picture.pts or 0 for picture in held])
+        delay = _ParserDelay(times.interval)
         for picture in itertools.chain(held, _with_times(pictures, held[-1].pts or 0)):
             unit = parse_access_unit(codec, split_annexb(picture.data))
             parameters = learner.take(unit)
             if parameters is None or not unit.sample:
                 continue
             at = times.take(picture.pts or 0)
-            yield AccessUnit(
-                *(unit.sample, unit.key, at.dts, at.pts, picture.arrival_us, picture.arrival_s, parameters, at.jumped)
-            )
+            late_us = delay.take(at.dts)
+            arrival = (picture.arrival_us - late_us, picture.arrival_s - late_us / US)
+            yield AccessUnit(unit.sample, unit.key, at.dts, at.pts, *arrival, parameters, at.jumped)
 
     def _pictures(self, container: InputContainer, stream: VideoStream) -> Iterator[_Picture]:
         received = False

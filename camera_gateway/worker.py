@@ -38,6 +38,10 @@ class Reports(Protocol):
         """Keep what streams do. May raise Unavailable."""
         ...
 
+    def forget(self, stream_id: UUID) -> None:
+        """Nothing is known of this stream any more: nobody watches it. May raise Unavailable."""
+        ...
+
     def alarm(self, kind: AlarmKind, subject: str, opened: bool, detail: str) -> None:
         """Open or close an alarm. May raise Unavailable."""
         ...
@@ -96,6 +100,7 @@ class Worker:
         self._known: dict[UUID, StreamPlan] = {}
         self._idle: dict[UUID, GapReason] = {}
         self._alarms: dict[tuple[AlarmKind, str], bool] = {}
+        self._forgotten: set[UUID] = set()
         self._nudge = threading.Event()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="worker", daemon=True)
@@ -212,6 +217,7 @@ class Worker:
             self._board.recording(plan.id, GapReason.PLAN.value, "this stream is not recorded")
         ingest = StreamIngest(plan.id, lambda: self._source_settings(plan), gate, self._tap(plan.id), sink, self._parts)
         self._active[plan.id] = _Active(ingest, plan)
+        self._forgotten.discard(plan.id)
         self._idle.pop(plan.id, None)
         ingest.start()
 
@@ -223,6 +229,7 @@ class Worker:
             active.ingest.stop(end, detail)
             if not active.plan.recorded:
                 self._board.remove(stream_id)
+                self._forgotten.add(stream_id)
 
     def _tell_idle(self, plan: StreamPlan, reason: GapReason, detail: str) -> None:
         """A planned stream that rests on purpose: its gap has that reason."""
@@ -277,6 +284,10 @@ class Worker:
             self._link.send_states(self.roles, changed)
         states = self._board.snapshot() if everything else changed
         try:
+            while self._forgotten:
+                stream_id = next(iter(self._forgotten))
+                self._reports.forget(stream_id)
+                self._forgotten.discard(stream_id)
             if states:
                 self._reports.states(states)
             self._update_alarms()

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from uuid import UUID
 
 from camera_gateway.board import StateBoard, StreamState
-from camera_gateway.catalog_plan import AlarmChange, CatalogPlan, own_node, write_alarms, write_states
+from camera_gateway.catalog_plan import AlarmChange, CatalogPlan, forget_state, own_node, write_alarms, write_states
 from camera_gateway.ingest import IngestParts
 from camera_gateway.live import wire
 from camera_gateway.live.client import LiveClient, state_message
@@ -42,6 +42,9 @@ class CatalogReports:
 
     def states(self, states: dict[UUID, StreamState]) -> None:
         write_states(self._catalog, self._clock, states)
+
+    def forget(self, stream_id: UUID) -> None:
+        forget_state(self._catalog, stream_id)
 
     def alarm(self, kind: AlarmKind, subject: str, opened: bool, detail: str) -> None:
         change = AlarmChange(kind, subject, opened, (("cause", detail),) if detail else ())

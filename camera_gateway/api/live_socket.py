@@ -52,6 +52,9 @@ class LiveSocket:
                 text = await self._socket.receive_text()
             except (WebSocketDisconnect, KeyError, RuntimeError):
                 return  # gone, or a binary frame where control belongs
+            if self._viewer.behind:
+                log.warning("viewer_does_not_read")
+                return
             try:
                 self._take(json.loads(text))
             except (ValueError, KeyError, TypeError, AttributeError):

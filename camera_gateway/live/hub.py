@@ -19,6 +19,7 @@ from storage.model import GapReason, LiveState
 VIEWER_BYTES = 2 << 20
 """Bytes that may wait for one viewer before its frames are dropped up to the next key frame."""
 
+_QUEUE_LIMIT = 20_000
 _HEAD = struct.Struct(">HBB")
 _INIT, _FRAGMENT = 0, 1
 _KEY = 1
@@ -66,6 +67,11 @@ class Viewer:
             channel.dropped = 0
         channel.waiting, channel.started = False, True
         self._put(_HEAD.pack(channel.number, _FRAGMENT, _KEY if key else 0) + data)
+
+    @property
+    def behind(self) -> bool:
+        """Whether so much waits for this viewer that its small talk is left unanswered."""
+        return self._bytes > 2 * VIEWER_BYTES or len(self._queue) > _QUEUE_LIMIT
 
     async def next(self) -> str | bytes:
         """The next message to send."""

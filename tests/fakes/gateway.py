@@ -109,6 +109,9 @@ class FakeReports:
     def states(self, states: dict[UUID, StreamState]) -> None:
         self.last.update(states)
 
+    def forget(self, stream_id: UUID) -> None:
+        self.last.pop(stream_id, None)
+
     def alarm(self, kind: AlarmKind, subject: str, opened: bool, detail: str) -> None:
         (self.open_alarms.add if opened else self.open_alarms.discard)((kind, subject))
 
