@@ -22,7 +22,7 @@ from storage.archive.staging import StagingFolder
 from storage.archive.tables import node
 from storage.archive.verify import Level, verify
 from storage.clock import Clock, SystemClock
-from storage.errors import ConfigurationError, SunhallError
+from storage.errors import ConfigurationError, SunhallError, Unavailable
 from storage.lifecycle import Part, StopSignal, run_parts
 from storage.logs import configure_logging, scrub
 from storage.model import Role
@@ -32,6 +32,7 @@ log = logging.getLogger(__name__)
 
 FAILED = 1
 MISCONFIGURED = 2
+NOT_LOOKED_AT = 2
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -47,6 +48,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return MISCONFIGURED
     except SunhallError as error:
         sys.stderr.write(f"sunhall-console: {error.code}: {scrub(error.message)}\n")
+        return FAILED
+    except OSError as error:  # a folder that cannot be written, a disk that is full
+        sys.stderr.write(f"sunhall-console: {error.filename or ''}: {error.strerror or error}\n")
         return FAILED
 
 
@@ -126,10 +130,13 @@ def verify_archive(settings: ConsoleSettings, options: argparse.Namespace) -> in
     The exit status: 0 all is as it must be, 1 something is wrong, 2 not everything could be looked at.
     """
     catalog = Catalog.open(settings.catalog, SystemClock())
-    catalog.require_head()
-    report = verify(
-        catalog, {**open_stores(settings), **staging_folders(settings, catalog)}, Level.named(options.level)
-    )
+    try:
+        catalog.require_head()
+        places = {**open_stores(settings), **staging_folders(settings, catalog)}
+        report = verify(catalog, places, Level.named(options.level))
+    except Unavailable as error:
+        sys.stderr.write(f"sunhall-console: could not look: {scrub(error.message)}\n")
+        return NOT_LOOKED_AT
     for line in report.lines():
         sys.stdout.write(f"{line}\n")
     return report.status

@@ -126,16 +126,12 @@ class Agents:
             InvalidInput: the key or the monitors cannot be taken.
         """
         key = f"address:{address}"
-        self.throttle.check(key)
         if len(asked.public_key) != 32 or not 0 <= len(asked.monitors) <= MOST_MONITORS:
             raise InvalidInput("enrolment_invalid", "an enrolment has an Ed25519 key of 32 bytes and a few monitors")
-        try:
-            with self.catalog.write() as conn:
-                answer = self._enrol(conn, asked, address)
-        except NotAuthenticated:
-            self.throttle.failed(key)
-            raise
-        self.throttle.succeeded(key)
+        self.throttle.attempt(key)
+        with self.catalog.write() as conn:
+            answer = self._enrol(conn, asked, address)
+        self.throttle.undo(key)
         return answer
 
     def report(self, workstation_id: UUID, report: Report) -> dict[str, Any]:

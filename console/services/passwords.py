@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Protocol
 
 from argon2 import PasswordHasher
@@ -11,6 +12,8 @@ from storage.errors import InvalidInput
 
 SHORTEST = 10
 LONGEST = 200
+AT_ONCE = 4
+"""Hashes computed at the same time: each takes 64 MiB, and a flood of logins must not take the machine's memory."""
 _GUESSED_FIRST = (
     "password",
     "passw0rd",
@@ -42,11 +45,17 @@ class Argon2Passwords:
 
     def __init__(self, hasher: PasswordHasher | None = None) -> None:
         self._hasher = hasher or PasswordHasher()
+        self._room = threading.BoundedSemaphore(AT_ONCE)
 
     def hash(self, password: str) -> str:
-        return self._hasher.hash(password)
+        with self._room:
+            return self._hasher.hash(password)
 
     def matches(self, stored: str | None, password: str) -> bool:
+        with self._room:
+            return self._matches(stored, password)
+
+    def _matches(self, stored: str | None, password: str) -> bool:
         if stored is None:
             self._hasher.hash(password)
             return False

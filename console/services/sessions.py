@@ -49,16 +49,16 @@ class Sessions:
             NotAuthenticated: `wrong_credentials`, or `too_many_attempts` with `retry_s`.
         """
         folded = login.strip().lower()[:64]
-        keys = (f"account:{folded}", f"address:{address}")
-        self.throttle.check(*keys)
+        account_key, address_key = f"account:{folded}", f"address:{address}"
+        self.throttle.attempt(account_key, address_key)
         with self.catalog.read() as conn:
             found = conn.execute(select(account).where(account.c.login == folded)).first()
         fits = self.passwords.matches(found.password_hash if found else None, password)
         if found is None or not fits or found.disabled:
-            self.throttle.failed(*keys)
             self._record_failure(found, address)
             raise NotAuthenticated("wrong_credentials", "login or password is wrong")
-        self.throttle.succeeded(*keys)
+        self.throttle.forgive(account_key)
+        self.throttle.undo(address_key)
         return self._open(found, address)
 
     def logout(self, actor: Actor) -> None:

@@ -96,14 +96,13 @@ class Setup:
             Conflict: the first run is over (`setup_done`).
         """
         key = f"address:{address}"
-        self.throttle.check(key, "setup")
         if not self.needed():
             raise Conflict("setup_done", "the first run is over: log in")
+        self.throttle.attempt(key, "setup")
         known = self._code()
         if not known or not hmac.compare_digest(_plain(known).encode(), _plain(code).encode()):
-            self.throttle.failed(key, "setup")
             raise NotAuthenticated("setup_code_invalid", "the set-up code is wrong: read it on the hall node")
-        self.throttle.succeeded(key, "setup")
+        self.throttle.forgive(key, "setup")
 
     def forecast(self, cameras: int, kbit_s: int) -> dict[str, Any]:
         """Days of video that fit on the media volume. Raises InvalidInput (`forecast_input`)."""

@@ -33,31 +33,42 @@ class Throttle:
         self._failures: dict[str, _Failures] = {}
         self._lock = threading.Lock()
 
-    def check(self, *keys: str) -> None:
-        """Return when an attempt may be made now.
+    def attempt(self, *keys: str) -> None:
+        """Count an attempt, before it is known whether it fails: many at once gain nothing.
 
         Raises:
             NotAuthenticated: `too_many_attempts` with `retry_s`, the seconds until the next try (HTTP 429).
         """
         with self._lock:
             wait = max((self._wait(key) for key in keys), default=0.0)
+            if wait <= 0:
+                self._count(keys)
         if wait > 0:
             raise NotAuthenticated("too_many_attempts", "too many failed attempts: wait", retry_s=int(wait) + 1)
 
-    def failed(self, *keys: str) -> None:
-        """Count a failed attempt."""
-        with self._lock:
-            for key in keys:
-                known = self._failures.setdefault(key, _Failures(0, 0.0))
-                known.count += 1
-                known.last = self._clock.monotonic()
-            self._forget()
-
-    def succeeded(self, *keys: str) -> None:
-        """Forget the failures of `keys`."""
+    def forgive(self, *keys: str) -> None:
+        """The attempt succeeded: forget all failures of `keys`."""
         with self._lock:
             for key in keys:
                 self._failures.pop(key, None)
+
+    def undo(self, *keys: str) -> None:
+        """The attempt succeeded: it does not count, those before it still do (an own login clears no address)."""
+        with self._lock:
+            for key in keys:
+                known = self._failures.get(key)
+                if known is not None and known.count <= 1:
+                    del self._failures[key]
+                elif known is not None:
+                    known.count -= 1
+
+    def _count(self, keys: tuple[str, ...]) -> None:
+        for key in keys:
+            known = self._failures.pop(key, None) or _Failures(0, 0.0)
+            known.count += 1
+            known.last = self._clock.monotonic()
+            self._failures[key] = known  # at the end: the oldest are forgotten first
+        self._forget()
 
     def _wait(self, key: str) -> float:
         known = self._failures.get(key)

@@ -24,6 +24,7 @@ from console.server import listen
 from console.settings import ConsoleSettings, ListenSettings, TlsSettings, check_settings
 from storage.errors import ConfigurationError
 from storage.settings import load_settings
+from tests.console.agent_world import enrolled, segment
 from tests.console.console_world import ConsoleWorld
 
 CODE = re.compile(r"\b[2-9A-Z]{4}(-[2-9A-Z]{4}){3}\b")
@@ -127,6 +128,34 @@ def test_migrate_setup_code_and_verify(tmp_path: Path, capsys: pytest.CaptureFix
     created = ["create-account", "--config", str(path), "--login", "x1", "--role", "auditor"]
     assert command_line.main(created) == 2
     assert "first run" in capsys.readouterr().err
+
+
+def test_verify_tells_damage_from_not_having_looked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = settings_file(tmp_path)
+    with ConsoleWorld.make(tmp_path / "data") as world:
+        world.finish_setup()
+        machine = enrolled(world)
+        data, head = segment(world.clock.now_us())
+        world.clock.advance(60)
+        assert machine.put(data, head).status_code == 201
+        assert command_line.main(["verify", "--config", str(path)]) == 0
+        stored = next(item for item in world.store.root.glob("??/*") if item.is_file())
+        stored.write_bytes(stored.read_bytes()[:-1] + b"x")
+        assert command_line.main(["verify", "--config", str(path)]) == 1
+        assert "findings=1" in capsys.readouterr().out
+    away = tmp_path / "away.toml"
+    away.write_text(f'data = "{tmp_path}"\ncatalog_url = "sqlite:///{tmp_path}/no/such/folder/catalog.sqlite"\n')
+    assert command_line.main(["verify", "--config", str(away)]) == 2
+
+
+def test_a_folder_that_cannot_be_made_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "file").write_text("in the way")
+    path = tmp_path / "console.toml"
+    path.write_text(f'data = "{tmp_path / "file" / "data"}"\n')
+    assert command_line.main(["migrate", "--config", str(path)]) == 1
+    told = capsys.readouterr().err
+    assert "file" in told
+    assert told.count("\n") == 1
 
 
 @dataclass

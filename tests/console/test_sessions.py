@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from sqlalchemy import func, select
@@ -77,23 +78,43 @@ def test_the_pauses_double_up_to_a_limit_and_are_forgotten() -> None:
     throttle = Throttle(clock, free_attempts=2)
     pauses = []
     for _ in range(14):
-        throttle.failed("key")
-        pauses.append(pause_of(throttle))
-        clock.advance(pauses[-1])
+        throttle.attempt("key")
+        pauses.append(pause_of(throttle, clock))
     assert pauses[:5] == [0, 3, 5, 9, 17]
     assert pauses[-1] == 901
     clock.advance(3601)
-    throttle.failed("other")
-    throttle.failed("key")
-    assert pause_of(throttle) == 0
+    throttle.attempt("other")
+    throttle.attempt("key")
+    assert pause_of(throttle, clock) == 0
 
 
-def pause_of(throttle: Throttle) -> int:
+def pause_of(throttle: Throttle, clock: FakeClock) -> int:
+    """How long an attempt would have to wait now; that time passes."""
     try:
-        throttle.check("key")
+        throttle.attempt("key")
     except NotAuthenticated as error:
+        clock.advance(int(error.fields["retry_s"]))
         return int(error.fields["retry_s"])
+    throttle.undo("key")
     return 0
+
+
+def test_an_own_login_does_not_clear_an_address_that_guesses(hall: ConsoleWorld) -> None:
+    mine = {"login": "supervisor", "password": PASSWORD.format(login="s")}
+    guesser = hall.browser("198.51.100.9")
+    for number in range(4):
+        assert guesser.post("/api/login", {"login": f"user{number}", "password": "wrong-wrong"}).status_code == 401
+        assert guesser.post("/api/login", mine).status_code == 200
+    assert guesser.post("/api/login", {"login": "user5", "password": "wrong-wrong"}).status_code == 401
+    assert guesser.post("/api/login", mine).status_code == 429
+
+
+def test_many_guesses_at_once_gain_nothing(hall: ConsoleWorld) -> None:
+    guesses = [{"login": "auditor", "password": f"wrong-guess-{number}"} for number in range(20)]
+    with ThreadPoolExecutor(10) as pool:
+        sent = pool.map(lambda guess: hall.browser("198.51.100.9").post("/api/login", guess).status_code, guesses)
+        answers = list(sent)
+    assert (answers.count(401), answers.count(429)) == (5, 15)
 
 
 def test_a_session_ends_when_idle_and_at_its_end(hall: ConsoleWorld) -> None:
