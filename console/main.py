@@ -20,7 +20,7 @@ from storage.archive.catalog import Catalog
 from storage.archive.migrate import migrate
 from storage.archive.staging import StagingFolder
 from storage.archive.tables import node
-from storage.archive.verify import Level, verify
+from storage.archive.verify import Level, ReadableStore, verify
 from storage.clock import Clock, SystemClock
 from storage.errors import ConfigurationError, SunhallError, Unavailable
 from storage.lifecycle import Part, StopSignal, run_parts
@@ -132,7 +132,7 @@ def verify_archive(settings: ConsoleSettings, options: argparse.Namespace) -> in
     catalog = Catalog.open(settings.catalog, SystemClock())
     try:
         catalog.require_head()
-        places = {**open_stores(settings), **staging_folders(settings, catalog)}
+        places: dict[str, ReadableStore] = {**open_stores(settings), **staging_folders(settings, catalog)}
         report = verify(catalog, places, Level.named(options.level))
     except Unavailable as error:
         sys.stderr.write(f"sunhall-console: could not look: {scrub(error.message)}\n")
