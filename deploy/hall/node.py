@@ -29,7 +29,7 @@ def console_program(folder: HallFolder, ports: Ports) -> Program:
         "console",
         "网页服务",
         [sys.executable, "-m", "console.main", "run", "--config", str(folder.console_settings)],
-        ready=lambda: _console_answers(folder, ports),
+        ready=lambda: console_answers(folder, ports),
     )
 
 
@@ -65,7 +65,8 @@ def require_free(wanted: Mapping[str, tuple[str, int]]) -> None:
                 ) from error
 
 
-def _console_answers(folder: HallFolder, ports: Ports) -> bool:
+def console_answers(folder: HallFolder, ports: Ports) -> bool:
+    """Whether the console answers over HTTPS with the hall's own certificate."""
     if not folder.certificate_authority.exists():
         return False
     try:

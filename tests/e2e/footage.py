@@ -17,6 +17,7 @@ from storage.clock import US
 from tests.e2e.hall import CLOCK, RunningHall
 
 ZONE = ZoneInfo("Asia/Shanghai")
+HOUR = 3600 * US
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +36,9 @@ def recorded_streams(client: HallClient) -> dict[str, str]:
 
 
 def segments(client: HallClient, stream: str) -> list[Recorded]:
-    """All committed segments of a stream, oldest first."""
-    answer = client.get(f"/api/media/streams/{stream}/segments", from_us=0, to_us=CLOCK.now_us() + 3600 * US)
+    """The committed segments of a stream of the last hours, oldest first."""
+    now = CLOCK.now_us()
+    answer = client.get(f"/api/media/streams/{stream}/segments", from_us=now - 12 * HOUR, to_us=now + HOUR)
     return [Recorded(item["id"], item["t0_us"], item["t1_us"]) for item in answer["segments"]]
 
 

@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 
 from deploy.demo.client import HallClient
 from deploy.hall.folder import LOOPBACK, HallFolder, Ports
+from deploy.hall.node import console_answers
 from storage.clock import SystemClock
 
 CLOCK = SystemClock()
@@ -160,8 +161,10 @@ class RunningHall:
         return pid
 
     def wait_for_new(self, name: str, old: int) -> int:
-        """Wait until a child runs under another process id than `old`."""
+        """Wait until a child runs under another process id than `old`, and the console also answers."""
         eventually(lambda: self._pid_text(name) not in ("", f"{old}\n"))
+        if name == "console":
+            eventually(lambda: console_answers(self.folder, self.ports))
         return self.pid(name)
 
     def change_camera(self, number: int, **changes: Any) -> Any:
