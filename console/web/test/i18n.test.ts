@@ -51,6 +51,7 @@ test("every key that the code names has text", () => {
 
 test("every code of the closed lists has text", () => {
   needs("gap", [...closedList("storage/model.py", "GapReason"), "recorded", "future"]);
+  needs("coverage", ["recorded", "removed", "pending", "future"]);
   needs("coverage", closedList("storage/model.py", "CoverageState"));
   needs("live", closedList("storage/model.py", "LiveState"));
   needs("purpose", closedList("storage/model.py", "PurposeCode"));

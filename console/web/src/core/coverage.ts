@@ -1,7 +1,7 @@
 // Where the stretches of a coverage bar stand. Pure: spans in, rectangles out.
 import type { CoverageSpan } from "./types.ts";
 
-export type CoverageClass = "ok" | "still" | "quiet" | "warn" | "bad" | "future";
+export type CoverageClass = "ok" | "still" | "quiet" | "warn" | "bad" | "pending" | "future";
 
 const CLASSES: Record<string, CoverageClass> = {
   recorded: "ok",
@@ -19,6 +19,8 @@ const CLASSES: Record<string, CoverageClass> = {
   uniform_frame: "warn",
   maintenance: "warn",
   privacy_pause: "warn",
+  removed: "quiet",
+  pending: "pending",
   future: "future",
 };
 
@@ -68,7 +70,7 @@ export function recordedShare(spans: readonly CoverageSpan[], now: number): numb
   for (const span of spans) {
     const kind = coverageClass(span.state);
     const length = Math.min(now, span.t1_us) - span.t0_us;
-    if (length <= 0 || kind === "future" || kind === "quiet") continue;
+    if (length <= 0 || kind === "future" || kind === "pending" || kind === "quiet") continue;
     planned += length;
     if (kind === "ok" || kind === "still") recorded += length;
   }

@@ -5,6 +5,7 @@ import { momentText } from "../core/time.ts";
 import type { AuditRow } from "../core/types.ts";
 import { code, t } from "../i18n/index.ts";
 import { DataPage } from "../ui/data-page.ts";
+import { detailText } from "../ui/detail.ts";
 import { icon } from "../ui/icons.ts";
 import { define } from "../ui/view.ts";
 
@@ -45,17 +46,9 @@ class AuditPage extends DataPage<AuditRow[]> {
         <button type="button" @click=${() => void this.refresh()}>${icon("refresh", 16)}${t("do.refresh")}</button></header>
       ${rows.length === 0 ? html`<div class="empty-state">${icon("audit", 40)}<h2>${t("audit.none")}</h2></div>` : html`<div class="card flush"><table class="table rows"><thead><tr><th>${t("audit.at")}</th><th>${t("audit.who")}</th><th>${t("audit.action")}</th><th>${t("audit.subject")}</th><th>${t("purpose.title")}</th><th>${t("audit.detail")}</th></tr></thead>
         <tbody>${rows.map((one) => html`<tr><td class="num">${momentText(one.at_us, store.zone)}</td><td>${one.display_name ?? "—"}<small>${one.login ?? ""}</small></td><td>${code("audit", one.action)}</td><td class="subject"><code>${one.subject}</code></td>
-          <td>${one.purpose ? html`${code("purpose", one.purpose.code)}<small>${one.purpose.reference}</small>` : ""}</td><td class="detail dim">${detailText(one.detail)}</td></tr>`)}</tbody></table></div>
+          <td>${one.purpose ? html`${code("purpose", one.purpose.code)}<small>${one.purpose.reference}</small>` : ""}</td><td class="detail dim">${detailText(one.detail, store.zone)}</td></tr>`)}</tbody></table></div>
         ${this.#more ? html`<p class="center"><button type="button" @click=${() => void this.#older()}>${t("audit.older")}</button></p>` : ""}`}`;
   }
-}
-
-function detailText(detail: unknown): string {
-  if (typeof detail === "string") return detail === "{}" ? "" : detail;
-  if (typeof detail !== "object" || detail === null) return "";
-  return Object.entries(detail)
-    .map(([name, value]) => `${name}: ${typeof value === "object" ? JSON.stringify(value) : String(value)}`)
-    .join(" · ");
 }
 
 define("page-audit", AuditPage);

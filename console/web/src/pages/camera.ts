@@ -90,7 +90,7 @@ class CameraPage extends DataPage<Data> {
         <section class="card"><header><h2>${t("camera.coverage")}</h2><b class="share">${shareText(facts)}</b><span class="spring"></span>
             ${dayPicker(coverage.day, dayOf(store.clock.nowUs(), store.zone), (day) => { this.#day = day; void this.refresh(); })}</header>
           ${coverageBar(facts, store.zone, 34)}
-          ${legend(["ok", "bad", "warn", "quiet", "future"])}
+          ${legend(["ok", "pending", "bad", "warn", "quiet", "future"])}
           <h3>${t("coverage.gaps")}</h3>
           ${gapList(facts, store.zone)}
         </section>

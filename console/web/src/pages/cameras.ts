@@ -2,9 +2,9 @@ import { html } from "lit";
 import { api } from "../core/api.ts";
 import { store } from "../core/session.ts";
 import { momentText } from "../core/time.ts";
-import type { Camera, Device, ServiceWindow } from "../core/types.ts";
+import type { Camera, Device, MapEntry, ServiceWindow } from "../core/types.ts";
 import { code, t } from "../i18n/index.ts";
-import { causeText } from "../live/tile.ts";
+import { causeText, windowsLabel } from "../live/tile.ts";
 import { DataPage } from "../ui/data-page.ts";
 import { toast } from "../ui/dialog.ts";
 import { icon } from "../ui/icons.ts";
@@ -91,11 +91,18 @@ class CamerasPage extends DataPage<Data> {
       <td><a class="strong" href="/cameras/${one.id}">${one.name}</a>${one.enabled ? "" : html`<em class="flag">${t("cameras.disabled")}</em>`}${device?.auth_blocked ? html`<em class="flag bad">${t("cameras.auth_blocked")}</em>` : ""}</td>
       <td><span class="state ${one.live.state}"><i class="dot ${one.live.state}"></i>${code("live", one.live.state)}</span>${one.live.state === "live" ? "" : html`<small>${one.live.cause ? causeText(one.live.cause) : ""}</small>${since(one.live.since_us)}`}</td>
       <td><span class="state ${recording ? "live" : "offline"}"><i class="dot ${recording ? "rec" : "offline"}"></i>${recording ? t("cameras.recorded") : one.recording.state ? code("gap", one.recording.state) : "—"}</span>${recording ? "" : since(one.recording.since_us)}</td>
-      <td>${one.windows.length === 0 ? html`<span class="dim">${t("map.none")}</span>` : one.windows.map((w) => html`<span class="tag">${w.name}<i>${code("camera_role", w.role)}</i></span>`)}</td>
-      <td class="dim">${one.streams.map((s) => html`<div>${code("stream", s.role)} ${s.codec.toUpperCase()} ${s.width}×${s.height}</div>`)}</td>
+      <td>${one.windows.length === 0 ? html`<span class="dim">${t("map.none")}</span>` : rolesOf(one).map(([role, windows]) => html`<span class="tag">${windowsLabel(windows)}<i>${code("camera_role", role)}</i></span>`)}</td>
+      <td class="dim">${one.streams.map((s) => html`<div class="num">${code("stream", s.role)} ${s.codec.toUpperCase()} ${s.width}×${s.height}</div>`)}</td>
       <td class="num dim">${device ? `${device.address}:${device.port}` : ""}<small>${device?.manufacturer} ${device?.model}</small></td>
     </tr>`;
   }
+}
+
+/** A camera's windows by role. */
+function rolesOf(camera: Camera): [string, MapEntry[]][] {
+  const roles = new Map<string, MapEntry[]>();
+  for (const one of camera.windows) roles.set(one.role, [...(roles.get(one.role) ?? []), one]);
+  return [...roles];
 }
 
 define("page-cameras", CamerasPage);

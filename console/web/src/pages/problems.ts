@@ -6,6 +6,7 @@ import type { Problem } from "../core/types.ts";
 import { code, t } from "../i18n/index.ts";
 import { causeText } from "../live/tile.ts";
 import { DataPage } from "../ui/data-page.ts";
+import { detailText } from "../ui/detail.ts";
 import { icon } from "../ui/icons.ts";
 import { define } from "../ui/view.ts";
 
@@ -30,7 +31,7 @@ class ProblemsPage extends DataPage<Data> {
         : html`<div class="card flush"><table class="table rows"><thead><tr><th>${t("problems.kind")}</th><th>${t("problems.what")}</th><th>${t("problems.cause")}</th><th>${t("problems.since")}</th><th>${t("problems.times")}</th></tr></thead>
           <tbody>${data.problems.map((one) => html`<tr><td><span class="state offline"><i class="dot offline"></i>${code("alarm", one.kind)}</span><small>${t(`alarm.${one.kind}_fix`)}</small></td>
             <td>${one.link ? html`<a class="strong" href=${one.link}>${one.name || one.subject}</a>` : one.name || one.subject}</td>
-            <td>${one.cause ? causeText(one.cause) : ""}${one.detail ? html`<small>${one.detail}</small>` : ""}</td>
+            <td>${one.cause ? causeText(one.cause) : ""}${one.detail ? html`<small>${detailText(one.detail, store.zone)}</small>` : ""}</td>
             <td class="num">${momentText(one.since_us, store.zone)}<small>${t("problems.for", { age: spanText(store.clock.nowUs() - one.since_us) })}</small></td><td class="num">${one.count}</td></tr>`)}</tbody></table></div>`}`;
   }
 }

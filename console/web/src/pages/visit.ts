@@ -369,6 +369,7 @@ function cameraNote(lane: CameraLane): { title: string; detail: string; foot: st
 
 function screenNote(lane: ScreenLane): { title: string; detail: string; foot: string } {
   const foot = lane.pictureUs === null ? "" : t("review.picture_at", { at: preciseText(lane.pictureUs, store.zone) });
+  if (lane.state === "pending") return { title: t("review.pending"), detail: t("review.screen_pending_hint"), foot };
   if (lane.state === "gap") return { title: t("review.no_picture"), detail: lane.cause === "no_picture" ? "" : stateText(lane.cause), foot };
   if (lane.state === "failed") return { title: errorText(lane.cause), detail: "", foot };
   return { title: t("review.loading"), detail: "", foot };

@@ -53,7 +53,7 @@ class WorkstationsPage extends DataPage<Data> {
       </header>
       ${data.workstations.length === 0
         ? html`<div class="empty-state">${icon("workstation", 40)}<h2>${t("workstations.none")}</h2><p>${t("workstations.none_hint")}</p></div>`
-        : html`${legend(["ok", "still", "bad", "warn", "quiet", "future"])}${data.workstations.map((one) => this.#card(one, data, manage))}`}`;
+        : html`${legend(["ok", "still", "pending", "bad", "warn", "quiet", "future"])}${data.workstations.map((one) => this.#card(one, data, manage))}`}`;
   }
 
   #card(one: Workstation, data: Data, manage: boolean): TemplateResult {
@@ -143,12 +143,13 @@ class WorkstationsPage extends DataPage<Data> {
   }
 
   #codeShown(value: string, expires: number, close: () => void): TemplateResult {
-    const command = `sunhall-agent enrol --console ${location.origin} --code ${value}`;
+    const command = `sunhall-agent enrol --console ${location.origin} --code ${value} --ca-fingerprint "${t("workstations.fingerprint")}"`;
     return html`<div class="dialog-body">
         <p class="hint">${t("workstations.code_once", { at: momentText(expires, store.zone) })}</p>
         <output class="big-code" data-code>${value}</output>
         <p>${t("workstations.command")}</p>
         <pre class="command" data-command>${command}</pre>
+        <p class="hint">${t("workstations.fingerprint_hint")}</p>
       </div><footer>
         <button type="button" @click=${() => void navigator.clipboard?.writeText(command)}>${t("do.copy")}</button>
         <button type="button" class="primary" @click=${close}>${t("do.done")}</button></footer>`;

@@ -5,7 +5,7 @@ import type { TimelineScreen } from "../core/types.ts";
 import type { MasterClock } from "./master.ts";
 import { lastAtOrBefore } from "./timeline.ts";
 
-export type ScreenState = "picture" | "loading" | "gap" | "failed";
+export type ScreenState = "picture" | "loading" | "gap" | "pending" | "failed";
 
 const KEEP = 16;
 
@@ -51,6 +51,10 @@ export class ScreenLane {
   step(): void {
     const us = this.#master.nowUs;
     const span = spanAt(this.screen.coverage, us);
+    if (span?.state === "pending") {
+      this.#clear("pending", span.state);
+      return;
+    }
     if (span && !isRecorded(span.state)) {
       this.#clear("gap", span.state);
       return;

@@ -156,8 +156,8 @@ export class CameraLane {
   #showGap(us: number): void {
     this.#pause();
     const span = spanAt(this.camera.coverage, us);
-    if (!this.choice || this.#segments.length === 0) this.#set("none", span?.state ?? "");
-    else if (span?.state === "recorded") this.#set("pending");
+    if (span?.state === "pending" || span?.state === "recorded") this.#set("pending");
+    else if (!this.choice || this.#segments.length === 0) this.#set("none", span?.state ?? "");
     else this.#set("gap", span?.state ?? "unknown");
   }
 

@@ -23,6 +23,7 @@ const COLOURS: Record<CoverageClass, string> = {
   bad: "#d2403f",
   warn: "#e0a02c",
   quiet: "#c9d3dd",
+  pending: "#b9dccd",
   future: "#e9eef3",
 };
 
