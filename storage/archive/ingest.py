@@ -79,9 +79,7 @@ class Ingest:
                 _require_run_of(known, stream_id)
                 return run_id
             for left in _open_runs(conn, stream_id):
-                self._end_run(
-                    conn, kind, left, _last_t1(conn, left.id, left.t0_us), RunEnd.CRASH, "found at next start"
-                )
+                self._end_run(conn, kind, left, _last_t1(conn, left), RunEnd.CRASH, "found at next start")
             conn.execute(insert(tables.run).values(id=run_id, stream_id=stream_id, t0_us=t0_us))
         return run_id
 
@@ -434,10 +432,13 @@ def _open_runs(conn: Connection, stream_id: UUID) -> Sequence[AnyRow]:
     return conn.execute(select(runs).where(runs.c.stream_id == stream_id, runs.c.t1_us.is_(None))).all()
 
 
-def _last_t1(conn: Connection, run_id: UUID, default_us: int) -> int:
-    query = select(func.max(tables.segment.c.t1_us)).where(tables.segment.c.run_id == run_id)
-    found = conn.execute(query).scalar_one()
-    return default_us if found is None else int(found)
+def _last_t1(conn: Connection, run: AnyRow) -> int:
+    """The end of a run's last segment (its own beginning when it has none), found from the stream's newest row back."""
+    rows = tables.segment
+    query = select(rows.c.t1_us).where(rows.c.stream_id == run.stream_id, rows.c.t0_us >= run.t0_us)
+    query = query.where(rows.c.run_id == run.id).order_by(rows.c.t0_us.desc()).limit(1)
+    found = conn.execute(query).scalar_one_or_none()
+    return int(run.t0_us if found is None else found)
 
 
 def _open_gap_row(conn: Connection, stream_id: UUID) -> AnyRow | None:

@@ -254,12 +254,11 @@ def _camera_gaps(conn: Connection, stream_id: UUID, span: Span, now_us: int) -> 
 
 
 def _pending_runs(conn: Connection, stream_id: UUID, now_us: int) -> list[Layer]:
-    layers = []
+    """From the last committed segment of a running run to now."""
+    table, layers = tables.segment, []
     for run in _open_runs(conn, stream_id):
-        query = select(func.max(tables.segment.c.t1_us)).where(
-            tables.segment.c.stream_id == stream_id, tables.segment.c.t0_us >= run.t0_us
-        )
-        committed_us = conn.execute(query).scalar_one()
+        newest = select(table.c.t1_us).where(table.c.stream_id == stream_id, table.c.t0_us >= run.t0_us)
+        committed_us = conn.execute(newest.order_by(table.c.t0_us.desc()).limit(1)).scalar_one_or_none()
         layers.append(Layer(max(run.t0_us, committed_us or 0), now_us, DerivedState.PENDING, rank=(3, 0)))
     return layers
 

@@ -41,7 +41,7 @@ from storage.errors import Conflict, Unavailable
 from storage.evidence.chain import append_leaves, lock_head
 from storage.evidence.leaf import Fact
 from storage.ids import new_id
-from storage.model import AlarmKind, EventKind, LeafKind, StreamKind
+from storage.model import AlarmKind, EventKind, LeafKind, Span, StreamKind
 
 log = logging.getLogger(__name__)
 
@@ -62,7 +62,9 @@ class RetentionRules:
     headroom_bytes: int = 4 * GIB
     """Without a quota: keep this much of the volume free (above the recorder's reserve)."""
     batch: int = 40
-    """Rows that one transaction takes: about 50 ms."""
+    """Rows that one transaction takes: under 50 ms."""
+    slice_rows: int = 500
+    """Rows that one transaction looks at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,35 +129,60 @@ class Retention:
 
     # --- by age ------------------------------------------------------------------------------------------------------
     def _remove_old(self, report: RetentionReport, hall_id: UUID, kind: str, before_us: int) -> RetentionReport:
-        while True:
-            taken = self._remove_batch(hall_id, (kind,), before_us, None, "age")
-            if not taken:
-                return report
-            report = _counted(report, taken)
+        for part in self._slices((kind,), before_us):
+            while True:
+                taken = self._remove_batch(hall_id, (kind,), part, before_us, None, "age")
+                report = _counted(report, taken)
+                if len(taken) < self._rules.batch:
+                    break
+        return report
 
     # --- by quota ----------------------------------------------------------------------------------------------------
     def _remove_excess(self, report: RetentionReport, hall_id: UUID, quota: int) -> RetentionReport:
-        excess = first = self._excess_bytes(hall_id, quota)
-        while excess > 0:
-            taken = self._remove_batch(hall_id, ("segment", "screen"), None, excess, "quota")
-            if not taken:
+        excess = self._excess_bytes(hall_id, quota)
+        for part in self._slices(_KINDS, _NO_LIMIT_US) if excess > 0 else ():
+            while excess > 0:
+                taken = self._remove_batch(hall_id, _KINDS, part, _NO_LIMIT_US, excess, "quota")
+                excess -= sum(each.size_bytes for each in taken)
+                report = _counted(report, taken)
+                if len(taken) < self._rules.batch:
+                    break
+            if excess <= 0:
                 break
-            excess -= sum(each.size_bytes for each in taken)
-            report = _counted(report, taken)
-        self._alarm_quota(hall_id, excess, changed=first > 0)
+        self._alarm_quota(hall_id, excess)
         return replace(report, unmet_bytes=report.unmet_bytes + max(0, excess))
 
     def _excess_bytes(self, hall_id: UUID, quota: int) -> int:
         """How many bytes must go: over the hall's quota, or into the volume's headroom."""
+        over = 0
         with self._catalog.read() as conn:
             marked = _sum(conn, select(func.sum(tables.garbage.c.bytes)))
-            used = sum(_sum(conn, _of_hall(kind, hall_id, func.sum(_table(kind).c.bytes))) for kind in _KINDS)
-        over = used - quota if quota else 0
+            if quota:  # looks at every row of the hall: not asked without need
+                used = sum(_sum(conn, _of_hall(kind, hall_id, func.sum(_table(kind).c.bytes))) for kind in _KINDS)
+                over = used - quota
         if self._volume is not None:
             over = max(over, self._rules.headroom_bytes - self._volume.usage().free_bytes - marked)
         return over
 
-    def _alarm_quota(self, hall_id: UUID, excess: int, *, changed: bool) -> None:
+    def _slices(self, kinds: Sequence[str], before_us: int) -> Iterator[Span]:
+        """Stretches of time with some hundred rows each, oldest first, up to `before_us`.
+
+        A batch looks at one stretch only, so that protected rows, however many, never make it long.
+        """
+        begin_us = 0
+        while begin_us < before_us:
+            with self._catalog.read() as conn:
+                ends = [self._slice_end(conn, kind, begin_us) for kind in kinds]
+            end_us = min([before_us, *(max(end, begin_us + 1) for end in ends if end is not None)])
+            yield Span(begin_us, end_us)
+            begin_us = end_us
+
+    def _slice_end(self, conn: Connection, kind: str, begin_us: int) -> int | None:
+        t0_us = _table(kind).c.t0_us
+        query = select(t0_us).where(t0_us >= begin_us).order_by(t0_us).offset(self._rules.slice_rows).limit(1)
+        return conn.execute(query).scalar_one_or_none()
+
+    def _alarm_quota(self, hall_id: UUID, excess: int) -> None:
         subject = f"quota:{hall_id}"
         with self._catalog.write() as conn:
             if excess > 0:
@@ -163,29 +190,32 @@ class Retention:
                 open_alarm(conn, self._clock, AlarmKind.DISK_FORECAST, subject, detail)
             else:
                 close_alarm(conn, self._clock, AlarmKind.DISK_FORECAST, subject)
-        if excess > 0 and changed:
+        if excess > 0:
             log.error("quota_cannot_be_met", extra={"fields": {"hall": str(hall_id), "bytes": excess}})
 
     # --- row and mark ------------------------------------------------------------------------------------------------
     def _remove_batch(
-        self, hall_id: UUID, kinds: Sequence[str], before_us: int | None, enough: int | None, rule: str
+        self, hall_id: UUID, kinds: Sequence[str], part: Span, before_us: int, enough: int | None, rule: str
     ) -> list[_Candidate]:
-        """One transaction: the oldest removable rows of `kinds`, not more than `enough` bytes need."""
+        """One transaction: the oldest removable rows of `kinds` in `part`, not more than `enough` bytes need."""
         with self._catalog.write() as conn:
             lock_holds(conn, hall_id)
-            found = [each for kind in kinds for each in self._candidates(conn, hall_id, kind, before_us)]
+            found = [each for kind in kinds for each in self._candidates(conn, hall_id, kind, part, before_us)]
             found.sort(key=lambda each: (each.t0_us, each.id))
             taken = _enough(found[: self._rules.batch], enough)
             for kind in kinds:
                 self._remove_rows(conn, kind, [each for each in taken if each.kind == kind], rule)
         return taken
 
-    def _candidates(self, conn: Connection, hall_id: UUID, kind: str, before_us: int | None) -> Iterator[_Candidate]:
+    def _candidates(
+        self, conn: Connection, hall_id: UUID, kind: str, part: Span, before_us: int
+    ) -> Iterator[_Candidate]:
         table, owner = _table(kind), _owner(kind)
         columns = (table.c.id, owner, table.c.t0_us, table.c.t1_us, table.c.bytes, table.c.sha256, table.c.location)
-        query = _of_hall(kind, hall_id, *columns, *_role(kind)).where(table.c.location.in_(list(self._stores)))
-        if before_us is not None:
-            query = query.where(table.c.t1_us <= before_us)
+        query = _of_hall(kind, hall_id, *columns, *_role(kind)).where(table.c.t1_us <= before_us)
+        query = query.where(table.c.t0_us >= part.t0_us, table.c.t0_us < part.t1_us)
+        # Nearly all rows are at one location: an index on it would lead the planner through all of them.
+        query = query.where(table.c.location.concat("").in_(list(self._stores)))
         query = query.where(~_held(table, kind), ~self._kept_for_a_case(kind, table))
         for row in conn.execute(query.order_by(table.c.t0_us).limit(self._rules.batch)).all():
             yield _Candidate(
@@ -297,6 +327,7 @@ class Retention:
 
 
 _KINDS = ("segment", "screen")
+_NO_LIMIT_US = (1 << 63) - 1
 
 
 def _table(kind: str) -> Table:
