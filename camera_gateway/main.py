@@ -82,8 +82,7 @@ def _run(settings: GatewaySettings, options: argparse.Namespace) -> int:
     programs = [("api", ["api", *common])]
     for index in range(settings.worker_count):
         programs.append((f"worker-{index}", ["worker", *common, "--index", str(index)]))
-    Supervisor(programs, lock, clock).run(stop.event)
-    return 0
+    return Supervisor(programs, lock, clock).run(stop.event)
 
 
 def _prepare(settings: GatewaySettings, _options: argparse.Namespace) -> int:

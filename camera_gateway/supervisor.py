@@ -23,6 +23,7 @@ from storage.errors import ConfigurationError
 log = logging.getLogger(__name__)
 
 BACKOFF_S = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0)
+WRONG_SETTINGS = 2
 _DRAIN_S = 20.0
 _LOCK_S = 30.0
 _STEADY_S = 60.0
@@ -74,17 +75,21 @@ class Supervisor:
     lock: GatewayLock
     clock: Clock
     _children: list[_Child] = field(default_factory=list)
+    _refused: bool = False
 
-    def run(self, stop: threading.Event) -> None:
-        """Returns when `stop` is set and all children are gone."""
+    def run(self, stop: threading.Event) -> int:
+        """Returns the exit status when all children are gone: after `stop`, or when one refused its settings."""
         self._children = [_Child(name, list(arguments)) for name, arguments in self.programs]
         try:
             while not stop.is_set():
                 for child in self._children:
                     self._tend(child)
+                if self._refused:
+                    return WRONG_SETTINGS
                 self.clock.wait(stop, 0.5)
         finally:
             self._stop_all()
+        return 0
 
     def _tend(self, child: _Child) -> None:
         now = self.clock.monotonic()
@@ -105,6 +110,8 @@ class Supervisor:
         child.restart_at = now + wait_s
         self._close_pipe(child)
         child.process = None
+        # Trying again does not mend a wrong setting; one that worked before is a fault of the moment.
+        self._refused = self._refused or (status == WRONG_SETTINGS and child.failures == 1)
         log.error("child_ended", extra={"fields": {"child": child.name, "status": status, "restart_s": wait_s}})
 
     def _spawn(self, child: _Child) -> subprocess.Popen[bytes]:
