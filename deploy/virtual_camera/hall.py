@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ from deploy.virtual_camera.device import Place, VirtualDevice
 from deploy.virtual_camera.plan import DevicePlan
 from deploy.virtual_camera.services import FOREIGN_HOST, profiles, stream_path
 from storage.clock import Clock
+
+log = logging.getLogger(__name__)
 
 RTSP_PORT_STEP = 100
 """Device n listens for ONVIF on base + n and for RTSP on base + 100 + n; the control port is the base itself."""
@@ -65,8 +68,15 @@ class Hall:
         for device in self.devices.values():
             await device.start()
         if self._discovery_port is not None:
-            await self._announcer.start(self._host, self._discovery_port)
+            await self._announce(self._discovery_port)
         await self._start_control()
+
+    async def _announce(self, port: int) -> None:
+        """A machine without multicast still has a hall; its cameras are registered by address."""
+        try:
+            await self._announcer.start(self._host, port)
+        except OSError as error:
+            log.warning("discovery_off", extra={"fields": {"port": port, "cause": error.strerror}})
 
     async def stop(self) -> None:
         """Close everything."""

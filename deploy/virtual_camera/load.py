@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import av
+from av.video.frame import PictureType
 
 from deploy.virtual_camera import encode
 from deploy.virtual_camera.accounts import Accounts
@@ -60,6 +61,7 @@ def make_file(path: Path, seconds: int = _DEFAULT_SECONDS) -> None:
         for _ in range(seconds * 25):
             frame = graph.pull()
             assert isinstance(frame, av.VideoFrame)  # noqa: S101 - a video graph gives video
+            frame.pict_type = PictureType.NONE  # the source calls each frame a key frame
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
 
