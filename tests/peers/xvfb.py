@@ -62,6 +62,21 @@ class Xvfb:
                 window.communicate()
         self._windows.clear()
 
+    def freeze(self) -> None:
+        """The server hangs: it keeps its connections and answers nothing."""
+        self._signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """It goes on."""
+        self._signal(signal.SIGCONT)
+
+    def split(self) -> None:
+        """Make two monitors side by side out of the one: `screen` on its output, and one without an output."""
+        width, height = self.size
+        half = width // 2
+        self._run("xrandr", "--setmonitor", "LEFT", f"{half}/100x{height}/100+0+0", "screen")
+        self._run("xrandr", "--setmonitor", "RIGHT", f"{half}/100x{height}/100+{half}+0", "none")
+
     def window(self, text: str, colour: str = "#ffffff", place: str = "400x200+50+40") -> None:
         """Open a real window with `text`; returns when it is on the screen."""
         script = (
@@ -94,6 +109,10 @@ class Xvfb:
         self._run("xrandr", "--newmode", mode, "0", *(str(width), "0", "0", "0"), *(str(height), "0", "0", "0"))
         self._run("xrandr", "--addmode", "screen", mode)
         self._run("xrandr", "--output", "screen", "--mode", mode)
+
+    def _signal(self, number: signal.Signals) -> None:
+        if self._server is not None:
+            self._server.send_signal(number)
 
     def _run(self, *command: str) -> None:
         subprocess.run(command, check=True, env=os.environ | {"DISPLAY": self.display}, capture_output=True, timeout=30)

@@ -84,6 +84,39 @@ def test_the_resolution_shrinks() -> None:
             grabber.close()
 
 
+def test_two_monitors_are_grabbed_apart() -> None:
+    with Xvfb(800, 480) as server:
+        server.split()
+        server.background("#204060")
+        server.window("RIGHT", "#fefefe", "100x100+600+40")
+        grabber = SupervisedGrabber(server.display)
+        try:
+            left, right = grabber.monitors()
+            assert (left.name, left.left, left.width) == ("screen", 0, 400)
+            assert (right.left, right.width) == (400, 400)
+            assert is_uniform(grabber.grab(left).words())
+            assert (grabber.grab(right).words()[40:140, 200:300] != 0x204060).all()
+        finally:
+            grabber.close()
+
+
+def test_the_display_server_hangs_and_goes_on() -> None:
+    with Xvfb() as server:
+        grabber = SupervisedGrabber(server.display, timeout_s=1.0)
+        try:
+            [monitor] = grabber.monitors()
+            server.freeze()
+            with pytest.raises(GrabFailed) as caught:
+                grabber.grab(monitor)
+            assert caught.value.code == "grab_hung"
+            server.thaw()
+            grabber = SupervisedGrabber(server.display, timeout_s=20.0)
+            assert grabber.grab(monitor).width == 800
+        finally:
+            server.thaw()
+            grabber.close()
+
+
 def test_no_display_at_all() -> None:
     grabber = SupervisedGrabber(":9987")
     with pytest.raises(GrabFailed) as caught:
