@@ -6,7 +6,6 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Connection, Row, Select, func, select
-from sqlalchemy import case as when
 
 from storage.archive.catalog import Catalog
 from storage.archive.tables import case, case_event, event_source, service_window, visit
@@ -24,7 +23,7 @@ class Cases:
         self._catalog = catalog
 
     def search(self, text: str) -> list[dict[str, Any]]:
-        """Cases whose key is that of `text`, then those whose key begins with it, each in byte order of the key.
+        """Cases whose key is that of `text`, then those whose key begins with it: byte order gives just that.
 
         The same number from two sources is two cases. At most `FOUND_LIMIT`.
 
@@ -32,12 +31,14 @@ class Cases:
             InvalidInput: `case_number_empty` or `case_number_long`.
         """
         key = case_key(text)
-        query = (
-            _cases()
+        first = (  # found by the index alone and cut before anything is joined or counted
+            select(case.c.id)
             .where(case.c.key >= key, case.c.key < key + "\U0010ffff")
-            .order_by(when((case.c.key == key, 0), else_=1), case.c.key, event_source.c.code)
+            .order_by(case.c.key, case.c.source_id)
             .limit(FOUND_LIMIT)
+            .subquery()
         )
+        query = _cases().join(first, first.c.id == case.c.id).order_by(case.c.key, event_source.c.code)
         with self._catalog.read() as conn:
             return [shown_case(row) for row in conn.execute(query)]
 

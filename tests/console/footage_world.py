@@ -34,7 +34,7 @@ from console.services.view_log import ViewLog
 from screen_capture.encode import SegmentEncoder
 from storage.archive import tables
 from storage.archive.ingest import Ingest
-from storage.archive.media import MediaKind, MediaReader, NoStaging
+from storage.archive.media import MediaKind, MediaReader
 from storage.archive.objects import MemoryStore
 from storage.clock import US, FakeClock
 from storage.errors import NotPermitted, Unavailable
@@ -81,6 +81,20 @@ class FailingAudit(AuditLog):
 
 
 @dataclass
+class FakeStaged:
+    """Objects that wait at a gateway, or a gateway that is away."""
+
+    objects: dict[UUID, bytes] = field(default_factory=dict)
+    away: bool = False
+
+    def read_staged(self, gateway_id: UUID, object_id: UUID, start: int, length: int | None) -> Iterator[bytes]:
+        if self.away:
+            raise Unavailable("gateway_away")
+        data = self.objects[object_id]
+        yield data[start : len(data) if length is None else start + length]
+
+
+@dataclass
 class WatchedReader:
     """The real media reader, with the openings counted."""
 
@@ -117,7 +131,8 @@ class FootageWorld:
         self.hall, self.clock, self.catalog = hall, hall.clock, hall.catalog
         self.store = MemoryStore()
         self.ingest = Ingest(self.catalog, self.clock, "recorder")
-        self.reader = WatchedReader(MediaReader(self.catalog, {self.store.location: self.store}, NoStaging()))
+        self.staged = FakeStaged()
+        self.reader = WatchedReader(MediaReader(self.catalog, {self.store.location: self.store}, self.staged))
         self.views = ViewLog(self.catalog, self.clock)
         self.audit = FootageAudit(self.catalog, FailingAudit(self.clock), self.clock)
         self.sessions, self.purposes = FakeSessions(), FakePurposes()

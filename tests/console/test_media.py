@@ -16,6 +16,7 @@ from PIL import Image
 from console.routes.guard import PURPOSE_HEADER
 from console.services.byte_ranges import ByteRange, RangeNotSatisfiable, choose_range
 from console.services.screens import ByteCache
+from storage.archive.staging import staging_location
 from storage.errors import Unavailable
 from storage.model import CoverageSpan, PurposeCode, Role
 from tests.console.footage_world import FailingAudit, FootageWorld, minutes
@@ -164,6 +165,22 @@ def test_the_audit_row_is_there_before_the_object_is_opened_and_ranges_share_it(
 
 def test_a_segment_that_is_gone_is_not_found(world: FootageWorld) -> None:
     assert world.get(f"/api/media/segments/{uuid4()}").json()["error"]["code"] == "segment_not_found"
+
+
+def test_a_segment_that_waits_at_its_gateway_is_read_there(world: FootageWorld) -> None:
+    hall, start = world.hall, world.clock.now_us()
+    run_id = world.ingest.open_run(hall.main_id, start)
+    segment = hall.segment(run_id, start, start + minutes(1), b"0123456789")
+    world.staged.objects[segment.id] = b"0123456789"
+    world.ingest.commit_segment(segment, staging_location(hall.gateway_id))
+    path = f"/api/media/segments/{segment.id}"
+
+    part = world.get(path, Range="bytes=2-5")
+    world.staged.away = True
+    away = world.get(path)
+
+    assert (part.status_code, part.content) == (206, b"2345")
+    assert (away.status_code, away.json()["error"]["code"]) == (503, "gateway_away")
 
 
 def test_segments_of_a_stream_are_listed_with_their_coverage(world: FootageWorld) -> None:
