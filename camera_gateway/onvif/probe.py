@@ -8,7 +8,7 @@ never waits on it, and everything is bounded by `ProbeTimeouts.total_s`.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -91,7 +91,7 @@ class DeviceProbe:
             async with SoapClient(target.host, target.port, self.timeouts.answer_s, self.timeouts.connect_s) as client:
                 offset = await self._read_clock(client)
                 await client.sign_in(Credentials(username, password, offset.offset_us if offset else 0))
-                return await _Conversation(client, target, self.limits).read(offset)
+                return await _Conversation(client, target, self.limits, self._read_clock).read(offset)
         except NoSoap as silence:
             raise await self._explain(target, silence) from silence
 
@@ -159,6 +159,7 @@ class _Conversation:
     client: SoapClient
     target: _Target
     limits: ClockLimits
+    read_clock: Callable[[SoapClient], Awaitable[_Offset | None]]
 
     async def read(self, offset: _Offset | None) -> ProbeResult:
         """All facts.
@@ -169,6 +170,8 @@ class _Conversation:
         information = await self._call(Service.DEVICE, self.client.device_url, "GetDeviceInformation")
         if not any(information.get(name) for name in ("Manufacturer", "Model", "SerialNumber")):
             raise DeviceError(DeviceFault.PROTOCOL, "the device answers SOAP, but not as an ONVIF device")
+        if offset is None:  # it does not tell strangers, but now we are none
+            offset = await self.read_clock(self.client)
         self._check_clock(offset)
         services = await self._services()
         channels = await self._channels(await self._media(services))
