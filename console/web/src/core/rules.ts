@@ -18,7 +18,7 @@ export function loginFault(login: string): string {
 
 /** `09:30` as minutes after midnight; `24:00` is 1440; null when it is no time. */
 export function minuteOf(text: string): number | null {
-  const match = /^(\d{1,2}):(\d{2})$/.exec(text);
+  const match = /^(\d{1,2})[:：](\d{2})$/.exec(text.trim());
   if (!match) return null;
   const minutes = Number(match[1]) * 60 + Number(match[2]);
   return Number(match[2]) < 60 && minutes <= 1440 ? minutes : null;

@@ -12,10 +12,10 @@ export function periodsEditor(rows: readonly PeriodRow[], change: (rows: PeriodR
   return html`<div class="periods">
     ${rows.map(
       (row, index) => html`<div class="period-row">
-        <input type="time" aria-label=${t("period.from")} .value=${row.from}
+        <input inputmode="numeric" maxlength="5" placeholder="09:00" aria-label=${t("period.from")} .value=${row.from}
           @input=${(event: InputEvent) => patch(index, { from: (event.target as HTMLInputElement).value })} />
         <span>–</span>
-        <input type="time" aria-label=${t("period.to")} .value=${row.to}
+        <input inputmode="numeric" maxlength="5" placeholder="17:00" aria-label=${t("period.to")} .value=${row.to}
           @input=${(event: InputEvent) => patch(index, { to: (event.target as HTMLInputElement).value })} />
         <span class="weekdays">
           ${[1, 2, 3, 4, 5, 6, 7].map(
