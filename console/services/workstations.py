@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import Connection, insert, select, update
 
 from console.services.access import Actor
 from console.services.audit_log import AuditLog, Detail
@@ -164,21 +164,19 @@ def state_of(row: Mapping[Any, Any], claim: str, now_us: int, silent_us: int) ->
 
 
 def last_claims(conn: Connection) -> dict[UUID, str]:
-    """Workstation → the state that its agent claimed last, of any of its monitors."""
-    latest = (
-        select(coverage.c.monitor_id, func.max(coverage.c.t0_us).label("t0_us"))
-        .where(coverage.c.author == "agent")
-        .group_by(coverage.c.monitor_id)
-        .subquery()
+    """Workstation → the state that its agent claimed last, of its first monitor that has one.
+
+    One look into the index for each monitor: the ledger itself is long.
+    """
+    newest = (
+        select(coverage.c.state)
+        .where(coverage.c.monitor_id == monitor.c.id, coverage.c.author == "agent")
+        .order_by(coverage.c.t0_us.desc(), coverage.c.id.desc())
+        .limit(1)
+        .scalar_subquery()
     )
-    query = (
-        select(monitor.c.workstation_id, coverage.c.state)
-        .join(latest, (latest.c.monitor_id == coverage.c.monitor_id) & (latest.c.t0_us == coverage.c.t0_us))
-        .join(monitor, monitor.c.id == coverage.c.monitor_id)
-        .where(coverage.c.author == "agent")
-        .order_by(coverage.c.t0_us, coverage.c.id)
-    )
-    return {row.workstation_id: row.state for row in conn.execute(query)}
+    query = select(monitor.c.workstation_id, newest.label("state")).order_by(monitor.c.name.desc())
+    return {row.workstation_id: row.state for row in conn.execute(query) if row.state is not None}
 
 
 def _plain(row: Mapping[Any, Any]) -> dict[str, Any]:

@@ -14,10 +14,11 @@ from blockbuster import BlockingError, blockbuster_ctx
 from console.app import STATUS, create_app
 from console.routes.bodies import Body
 from console.routes.system import WebFiles
-from console.settings import ConsoleSettings
+from console.settings import ConsoleSettings, RetentionSettings
 from storage import errors
 from tests.console.agent_world import enrolled
-from tests.console.console_world import ORIGIN, ConsoleWorld
+from tests.console.asgi import handshake
+from tests.console.console_world import ORIGIN, Browser, ConsoleWorld
 
 METHODS = {"get", "post", "put", "patch", "delete"}
 
@@ -136,9 +137,25 @@ def test_nothing_blocks_the_event_loop(hall: ConsoleWorld) -> None:
 
     with blockbuster_ctx():
         answers = [call() for call in calls]
+        opened = handshake(hall.console.app, hall.loop, "/api/live", socket_headers(viewer), "192.0.2.50")
+        assert opened["type"] == "websocket.accept"
         with pytest.raises(BlockingError):  # the watch is awake
             hall.loop.run(sleeper())
     assert [answer.status_code for answer in answers] == [200] * len(calls)
+
+
+def socket_headers(browser: Browser) -> dict[str, str]:
+    cookie = "; ".join(f"{name}={value}" for name, value in browser.client.cookies.items())
+    return {"Host": "hall.example", "Origin": ORIGIN, "Cookie": cookie}
+
+
+def test_retention_runs_beside_the_console_unless_it_is_turned_off(tmp_path: Path) -> None:
+    parts = {}
+    for interval in (3600.0, 0.0):
+        settings = ConsoleSettings(data=tmp_path, retention=RetentionSettings(interval_s=interval))
+        with ConsoleWorld.make(tmp_path, settings=settings) as world:
+            parts[interval] = len(world.console.parts)
+    assert parts[3600.0] == parts[0.0] + 1
 
 
 async def sleeper() -> None:

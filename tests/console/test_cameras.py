@@ -11,8 +11,9 @@ from sqlalchemy import insert, select
 
 from storage.archive.alarms import open_alarm
 from storage.archive.ingest import Ingest
-from storage.archive.tables import audit, stream, stream_state
-from storage.clock import US
+from storage.archive.tables import audit, case, event_source, stream, stream_state
+from storage.clock import US, FakeClock
+from storage.ids import new_id
 from storage.model import AlarmKind, GapReason
 from tests.console.console_world import START_US, Browser, ConsoleWorld
 from tests.fakes.console_gateway import JPEG, device_facts
@@ -80,6 +81,17 @@ def test_a_camera_that_is_not_recorded_is_a_problem_once(hall: ConsoleWorld, cam
     counts = watcher.get("/api/status").json()
     assert counts["cameras"] == {"total": 1, "live": 0, "recorded": 0}
     assert counts["problems"] == 1
+
+
+def test_cases_of_today_are_those_that_came_today(hall: ConsoleWorld) -> None:
+    source = {"id": new_id(hall.clock), "code": "a", "name": "a", "timezone": "", "secret_box": b"x", "created_us": 0}
+    with hall.catalog.write() as conn:
+        conn.execute(insert(event_source).values(**source))
+        for hours in (0, 10, 20):  # nine in the morning, seven in the evening, five of the next day
+            moment = FakeClock(START_US + hours * HOUR)
+            row = {"id": new_id(moment), "source_id": source["id"], "number": str(hours), "key": str(hours)}
+            conn.execute(insert(case).values(**row, first_us=0, last_us=0, status="applied"))
+    assert hall.person("auditor").get("/api/status").json()["cases_today"] == 2
 
 
 def test_coverage_is_cut_by_the_hall_s_midnight_wherever_the_viewer_is(hall: ConsoleWorld, camera_id: str) -> None:
