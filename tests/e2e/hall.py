@@ -94,6 +94,10 @@ class RunningHall:
         command = [
             sys.executable,
             "-m",
+            "deploy.hall.tether",
+            str(os.getpid()),
+            sys.executable,
+            "-m",
             "deploy.hall",
             "--data",
             str(self.folder.root),
@@ -115,10 +119,10 @@ class RunningHall:
         return self._process.wait()
 
     def end(self) -> None:
-        """Leave nothing behind, whatever happened before."""
-        if self._process is not None and self._process.poll() is None:
-            self._process.kill()
-            self._process.wait()
+        """Leave nothing behind, whatever happened before: two signals, as an impatient person would."""
+        while self._process is not None and self._process.poll() is None:
+            self._process.send_signal(signal.SIGINT)
+            CLOCK.sleep(0.5)
 
     @property
     def output(self) -> str:
