@@ -88,7 +88,7 @@ class Hall:
     async def _start_control(self) -> None:
         application = web.Application()
         application.router.add_get("/v1/cameras", self._list)
-        application.router.add_post("/v1/cameras/{number}", self._change)
+        application.router.add_post(r"/v1/cameras/{number:\d{1,5}}", self._change)
         self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.1)
         await self._runner.setup()
         await web.TCPSite(self._runner, self._host, self._base).start()
@@ -107,7 +107,10 @@ class Hall:
         device = self.devices.get(int(request.match_info["number"]))
         if device is None:
             raise web.HTTPNotFound
-        changes = json.loads(await request.text())
+        try:
+            changes = json.loads(await request.text())
+        except ValueError as error:
+            raise web.HTTPBadRequest(text="the body is no JSON") from error
         if "password" in changes:
             device.accounts.set_password(str(changes["password"]))
         if "clock_offset_s" in changes:

@@ -199,7 +199,8 @@ class Connection(asyncio.Protocol):
         for offer in offers:
             if "RTP/AVP/TCP" in offer:
                 return self._setup_tcp(offer, sequence)
-            if "multicast" not in offer and (ports := re.search(r"client_port=(\d+)-(\d+)", offer)):
+            ports = re.search(r"client_port=([1-6]?\d{1,4})-([1-6]?\d{1,4})\b", offer)
+            if ports is not None and "multicast" not in offer:
                 self._pending = asyncio.create_task(self._setup_udp(int(ports[1]), int(ports[2]), sequence))
                 return None
         return self._answer(461, sequence)

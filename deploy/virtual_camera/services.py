@@ -121,6 +121,10 @@ class OnvifServices:
                 (MEDIA2_NS, "GetServiceCapabilities"): self._media2_capabilities,
             }
 
+    def operations(self) -> list[tuple[str, str]]:
+        """Namespace and name of everything the device can do."""
+        return list(self._handlers)
+
     def needs_login(self, call: Call) -> bool:
         """Whether the operation is refused to strangers (Core specification, access class PRE_AUTH)."""
         if call.operation == "GetSystemDateAndTime" and self.device.oddities.clock_needs_password:
