@@ -235,7 +235,7 @@ def _last_picture(place: Workplace) -> np.ndarray[tuple[int, ...], np.dtype[np.u
     return picture_at(last.body, number)
 
 
-def test_a_second_signal_leaves_at_once_and_a_second_agent_is_refused(place: Workplace) -> None:
+def test_a_second_agent_on_the_same_folder_is_refused(place: Workplace) -> None:
     place.server.window("one", "#ffffff")
     place.start()
     place.until(lambda: place.pictures() >= 1)
