@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deploy.virtual_camera import encode
+from deploy.virtual_camera.about import About, Profile, profiles, stream_path
 from deploy.virtual_camera.accounts import Accounts
 from deploy.virtual_camera.mount import LiveSource, LoopSource, Mount, Source
 from deploy.virtual_camera.onvif_http import OnvifHttp
 from deploy.virtual_camera.picture import Painter
 from deploy.virtual_camera.plan import DevicePlan
 from deploy.virtual_camera.rtsp import RtspServer
-from deploy.virtual_camera.services import OnvifServices, Profile, profiles, stream_path
+from deploy.virtual_camera.services import OnvifServices
 from deploy.virtual_camera.strip import Stamp
 from storage.clock import Clock
 
@@ -48,8 +49,8 @@ class VirtualDevice:
             lock_after=oddities.lock_after,
             refuse_replays=oddities.refuse_replays,
         )
-        self.services = OnvifServices(plan, self.accounts, self._addresses)
-        self._http = OnvifHttp(self.services, self.accounts, self._snapshot)
+        self.about = About(plan, self.accounts, self._addresses)
+        self._http = OnvifHttp(OnvifServices(self.about), self.accounts, self._snapshot)
         self._http.enabled = oddities.onvif != "404"
         self._mounts = {stream_path(p.token): self._mount(p, cache) for p in profiles(plan) if p.stream is not None}
         self._rtsp = RtspServer(self.accounts, self._mounts, session_limit=oddities.session_limit)

@@ -11,10 +11,10 @@ from typing import Any
 
 from aiohttp import web
 
+from deploy.virtual_camera.about import FOREIGN_HOST, profiles, stream_path
 from deploy.virtual_camera.announce import Announcer
 from deploy.virtual_camera.device import Place, VirtualDevice
 from deploy.virtual_camera.plan import DevicePlan
-from deploy.virtual_camera.services import FOREIGN_HOST, profiles, stream_path
 from storage.clock import Clock
 
 log = logging.getLogger(__name__)
@@ -33,11 +33,11 @@ class _Announced:
 
     @property
     def xaddr(self) -> str:
-        return self.device.services.xaddr("device")
+        return self.device.about.xaddr("device")
 
     @property
     def scopes(self) -> list[str]:
-        return self.device.services.scopes()
+        return self.device.about.scopes()
 
     @property
     def online(self) -> bool:

@@ -30,7 +30,7 @@ class OnvifHttp:
         self._services = services
         self._accounts = accounts
         self._snapshot = snapshot
-        self._oddities = services.device.oddities
+        self._oddities = services.about.device.oddities
         self._nonce = secrets.token_hex(16)
         self._runner: web.AppRunner | None = None
         self.enabled = True

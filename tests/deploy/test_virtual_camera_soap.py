@@ -9,9 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from camera_gateway.onvif.xml_guard import parse_xml
+from deploy.virtual_camera.about import FOREIGN_HOST, About
 from deploy.virtual_camera.accounts import Accounts
 from deploy.virtual_camera.plan import Oddities, demo_device, from_json, recorder, to_json
-from deploy.virtual_camera.services import FOREIGN_HOST, OnvifServices
+from deploy.virtual_camera.services import OnvifServices
 from deploy.virtual_camera.soap import DEVICE_NS, MEDIA2_NS, MEDIA_NS, Call, SoapFault, envelope, fault, read_call
 from storage.clock import FakeClock
 
@@ -20,7 +21,8 @@ _TT = "{http://www.onvif.org/ver10/schema}"
 
 def _services(oddities: Oddities | None = None) -> OnvifServices:
     device = demo_device(3, "secret", oddities)
-    return OnvifServices(device, Accounts("admin", "secret", FakeClock()), lambda: ("127.0.0.1", 8000, 554))
+    accounts = Accounts("admin", "secret", FakeClock())
+    return OnvifServices(About(device, accounts, lambda: ("127.0.0.1", 8000, 554)))
 
 
 def _call(namespace: str, operation: str, **arguments: str) -> Call:
@@ -71,7 +73,7 @@ def test_media1_hides_h265_and_media2_shows_it() -> None:
 
 def test_a_device_may_name_an_address_it_does_not_have() -> None:
     services = _services(Oddities(foreign_xaddr=True))
-    assert services.xaddr("media") == f"http://{FOREIGN_HOST}:80/onvif/media_service"
+    assert services.about.xaddr("media") == f"http://{FOREIGN_HOST}:80/onvif/media_service"
     uri = services.answer(_call(MEDIA2_NS, "GetStreamUri", ProfileToken="ch1_main"))
     assert f"rtsp://{FOREIGN_HOST}:554/stream/ch1_main" in uri
 
@@ -80,7 +82,7 @@ def test_the_clock_can_be_set_by_a_client() -> None:
     services = _services()
     parts = {"Year": "2030", "Month": "1", "Day": "2", "Hour": "3", "Minute": "4", "Second": "5"}
     services.answer(_call(DEVICE_NS, "SetSystemDateAndTime", DateTimeType="Manual", **parts))
-    assert services.accounts.now_us() == 1_893_553_445_000_000
+    assert services.about.accounts.now_us() == 1_893_553_445_000_000
 
 
 def test_a_token_is_read() -> None:
