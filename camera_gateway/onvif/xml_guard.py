@@ -78,4 +78,7 @@ def parse_xml(body: bytes) -> ElementTree.Element:
         NotXml, ForbiddenXml: see `check_xml`.
     """
     check_xml(body)
-    return ElementTree.fromstring(body)  # noqa: S314 - checked above: no DTD, bounded
+    try:
+        return ElementTree.fromstring(body)  # noqa: S314 - checked above: no DTD, bounded
+    except ElementTree.ParseError as error:  # what only a reader that knows namespaces sees, such as a prefix of nobody
+        raise NotXml(str(error)) from error
