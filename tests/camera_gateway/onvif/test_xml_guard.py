@@ -40,7 +40,9 @@ def test_what_breaks_a_limit_is_forbidden(body: bytes) -> None:
         parse_xml(body)
 
 
-@pytest.mark.parametrize("body", [b"", b"hello", b"<a>", b"<a></b>", b"\x00\xff", b"<a>&nbsp;</a>", b"<a/><b/>", b"<p:a/>"])
+@pytest.mark.parametrize(
+    "body", [b"", b"hello", b"<a>", b"<a></b>", b"\x00\xff", b"<a>&nbsp;</a>", b"<a/><b/>", b"<p:a/>"]
+)
 def test_what_is_no_xml_is_not_xml(body: bytes) -> None:
     with pytest.raises(NotXml):
         parse_xml(body)
