@@ -1,0 +1,97 @@
+"""What hostile bytes meet first. A target takes bytes and may raise only what its callers expect."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+from camera_gateway.fmp4 import h264, h265, reader
+from camera_gateway.onvif.xml_guard import ForbiddenXml, NotXml, parse_xml
+from console.services.event_parsing import EventContext, parse_events, read_batch
+from deploy.virtual_camera import strip
+from screen_capture import container, decode
+from storage.clock import US
+from storage.errors import SunhallError
+
+CORPUS = Path(__file__).with_name("corpus")
+EXPECTED = (SunhallError, NotXml, ForbiddenXml)
+_CONTEXT = EventContext(ZoneInfo("Asia/Shanghai"), 1_790_000_000 * US)
+
+
+def screen_segment(data: bytes) -> None:
+    """An upload of an agent: index, then every picture."""
+    index = decode.read_index(data)
+    for number in range(min(len(index.pictures), 4)):
+        decode.picture_at(data, number)
+
+
+def torn_screen_segment(data: bytes) -> None:
+    """What a crash left of a screen segment."""
+    container.salvage(data)
+
+
+def recorded_file(data: bytes) -> None:
+    """A file in the staging folder after a crash."""
+    file = io.BytesIO(data)
+    head = reader.read_head(file)
+    for _ in reader.read_fragments(file, head.size):
+        pass
+
+
+def h264_parameters(data: bytes) -> None:
+    """An SPS out of a camera's stream."""
+    h264.parse_sps(data)
+
+
+def h265_parameters(data: bytes) -> None:
+    """An SPS out of a camera's stream."""
+    h265.parse_sps(data)
+
+
+def soap(data: bytes) -> None:
+    """A device's answer."""
+    parse_xml(data)
+
+
+def events(data: bytes) -> None:
+    """The body of an intake request."""
+    parse_events(read_batch(data), _CONTEXT)
+
+
+def strip_bytes(data: bytes) -> None:
+    """The twelve bytes of a machine strip."""
+    strip.decode(data)
+
+
+TARGETS: dict[str, Callable[[bytes], None]] = {
+    target.__name__: target
+    for target in (
+        screen_segment,
+        torn_screen_segment,
+        recorded_file,
+        h264_parameters,
+        h265_parameters,
+        soap,
+        events,
+        strip_bytes,
+    )
+}
+
+
+def run(name: str, data: bytes) -> None:
+    """Feed a target; what its callers expect is no finding.
+
+    Raises:
+        Exception: anything else is a finding.
+    """
+    try:
+        TARGETS[name](data)
+    except EXPECTED:
+        return
+
+
+def seeds(name: str) -> list[bytes]:
+    """The corpus of a target: good inputs, and every finding that was ever mended."""
+    return [path.read_bytes() for path in sorted((CORPUS / name).iterdir())]
