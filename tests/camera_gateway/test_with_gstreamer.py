@@ -125,6 +125,37 @@ def test_a_camera_that_goes_away_and_returns_leaves_a_gap_with_its_reason(hall: 
     require_true_rows(hall, stream_id)
 
 
+def test_a_camera_that_hangs_is_left_and_found_again(hall: Hall, server: GstServer) -> None:
+    stream_id = hall.add_camera(server.url("/h264"))
+    with hall.gateway():
+        hall.wait(lambda: hall.rows(tables.stream_state, stream_id=stream_id, recording="recorded"))
+        server.freeze()
+        (run,) = hall.wait(lambda: hall.rows(tables.run, stream_id=stream_id, end="network"))
+        assert run.detail == "silence"
+        server.thaw()
+        hall.wait(lambda: hall.rows(tables.stream_state, stream_id=stream_id, recording="recorded"))
+        hall.wait(lambda: all(gap.t1_us for gap in hall.rows(tables.gap, stream_id=stream_id)))
+    require_true_rows(hall, stream_id)
+    gap = min(hall.rows(tables.gap, stream_id=stream_id), key=lambda gap: gap.t0_us)
+    assert (gap.reason, gap.t0_us) == (GapReason.NETWORK, run.t1_us)
+
+
+def test_a_camera_may_be_disabled_and_enabled_again(hall: Hall, server: GstServer) -> None:
+    stream_id = hall.add_camera(server.url("/h264"))
+    (device,) = hall.rows(tables.device)
+    with hall.gateway():
+        hall.wait(lambda: hall.rows(tables.stream_state, stream_id=stream_id, recording="recorded"))
+        hall.change(tables.device, device.id, enabled=False)
+        assert hall.request("POST", "/v1/refresh").status_code == 200
+        hall.wait(lambda: hall.rows(tables.stream_state, stream_id=stream_id, recording="maintenance"))
+        hall.wait(lambda: hall.rows(tables.gap, stream_id=stream_id, reason="maintenance"))
+        hall.change(tables.device, device.id, enabled=True)
+        hall.wait(lambda: hall.rows(tables.stream_state, stream_id=stream_id, recording="recorded"))
+        hall.wait(lambda: all(gap.t1_us for gap in hall.rows(tables.gap, stream_id=stream_id)))
+    runs = sorted(hall.rows(tables.run, stream_id=stream_id), key=lambda run: run.t0_us)
+    assert [run.end for run in runs] == [RunEnd.MAINTENANCE, RunEnd.STOPPED]
+
+
 def worker_pids(log: str) -> list[int]:
     found = [json.loads(line[line.index("{") :]) for line in log.splitlines() if " child_started " in line]
     return [fields["pid"] for fields in found if fields["child"].startswith("worker")]

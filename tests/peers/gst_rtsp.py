@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -43,6 +44,16 @@ class GstServer:
         process.wait(20)
         if process.stdout is not None:
             process.stdout.close()
+
+    def freeze(self) -> None:
+        """The camera hangs: its connections stay open and nothing comes any more."""
+        if self._process is not None:
+            self._process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """It goes on."""
+        if self._process is not None:
+            self._process.send_signal(signal.SIGCONT)
 
     def url(self, path: str) -> str:
         return f"rtsp://127.0.0.1:{self.port}{path}"
