@@ -5,13 +5,17 @@ Some cameras lock an account for half an hour after a few wrong passwords.
 
 from __future__ import annotations
 
+import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from camera_gateway.packets import SourceFault
 from camera_gateway.plan import DevicePlan, PlanSource
+from storage.errors import StorageFull, Unavailable
 from storage.model import GapReason
+
+log = logging.getLogger(__name__)
 
 MAX_REFUSALS = 2
 
@@ -58,9 +62,16 @@ class DeviceGate:
                 raise
             if self._refusals:
                 self._refusals = 0
-                self._counts.authentication_succeeded(self._device_id)
+                self._tell(lambda: self._counts.authentication_succeeded(self._device_id))
 
     def _refused(self) -> None:
         self._refusals += 1
         self.changed.clear()
-        self._counts.authentication_failed(self._device_id, self._version)
+        self._tell(lambda: self._counts.authentication_failed(self._device_id, self._version))
+
+    def _tell(self, call: Callable[[], None]) -> None:
+        """While the catalog is away our own count still guards the account."""
+        try:
+            call()
+        except (Unavailable, StorageFull) as error:
+            log.warning("refusal_uncounted", extra={"fields": {"device": self._device_id, "error": error.message}})

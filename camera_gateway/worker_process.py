@@ -23,7 +23,7 @@ from camera_gateway.worker import Worker, WorkerSettings
 from storage.archive.catalog import Catalog
 from storage.archive.ingest import Ingest
 from storage.clock import Clock, SystemClock
-from storage.errors import Unavailable
+from storage.errors import StorageFull, Unavailable
 from storage.identity.boxes import SecretBox
 from storage.model import AlarmKind
 
@@ -82,12 +82,12 @@ def run_worker(settings: GatewaySettings, index: int, stop: threading.Event) -> 
 
 
 def recover(recovery: Recovery, plan: CatalogPlan, clock: Clock, stop: threading.Event) -> None:
-    """Recover once, waiting for the catalog while it is away."""
+    """Recover once, waiting while the catalog is away or the disk refuses."""
     while not stop.is_set():
         try:
             recovery.run(plan.stream_ids())
-        except Unavailable as error:
-            log.warning("recovery_waits", extra={"fields": {"error": error.message}})
+        except (Unavailable, StorageFull, OSError) as error:
+            log.error("recovery_waits", extra={"fields": {"error": str(error)}})
             clock.wait(stop, 2.0)
         else:
             return

@@ -13,7 +13,7 @@ from typing import Any
 from uuid import UUID
 
 from camera_gateway.board import StreamState
-from camera_gateway.live import wire
+from camera_gateway.live import unix_path, wire
 from camera_gateway.tap import LiveFormat, LiveUnit
 from storage.clock import Clock
 
@@ -118,7 +118,8 @@ class LiveClient:
     def _session(self) -> None:
         link = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         with link:
-            link.connect(str(self._path))
+            with unix_path.address(self._path) as address:
+                link.connect(address)
             self._socket = link
             sender = threading.Thread(target=self._send_forever, args=(link,), name="live-sender", daemon=True)
             with self._ready:

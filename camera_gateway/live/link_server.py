@@ -9,7 +9,7 @@ import socket
 from pathlib import Path
 from uuid import UUID
 
-from camera_gateway.live import wire
+from camera_gateway.live import unix_path, wire
 from camera_gateway.live.hub import Hub
 from storage.errors import MediaError
 
@@ -90,6 +90,7 @@ def _listen(path: Path) -> socket.socket:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.unlink(missing_ok=True)
     listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    listening.bind(str(path))
+    with unix_path.address(path) as address:
+        listening.bind(address)
     path.chmod(0o600)
     return listening
