@@ -164,7 +164,7 @@ def assemble(settings: ConsoleSettings, ports: Ports) -> Console:
     limits = Limits(round(settings.sessions.hours * 3600 * US), round(settings.sessions.idle_minutes * 60 * US))
     sessions = Sessions(catalog, clock, ports.passwords, Throttle(clock), audit, limits)
     guard = Guard(sessions, Purposes(catalog, clock, audit))
-    accounts = Accounts(catalog, clock, ports.passwords, audit)
+    accounts = Accounts(catalog, clock, ports.passwords, audit, Throttle(clock))
     code_file = settings.data / "setup-code"
     setup = Setup(catalog, clock, accounts, Throttle(clock), audit, code_file, settings.objects)
     files = WebFiles(Path(settings.web) if settings.web else BUILT)

@@ -14,6 +14,7 @@ from console.services.access import Actor
 from console.services.audit_log import AuditLog
 from console.services.names import clean_name
 from console.services.passwords import Passwords, check_password
+from console.services.throttle import Throttle
 from storage.archive.alarms import close_alarm, open_alarm
 from storage.archive.catalog import Catalog
 from storage.archive.tables import account, account_role, session
@@ -43,6 +44,7 @@ class Accounts:
     clock: Clock
     passwords: Passwords
     audit: AuditLog
+    throttle: Throttle
 
     def prepare(self, login: str, display_name: str, password: str, roles: Iterable[Role]) -> NewAccount:
         """Check an account and hash its password; slow, and before any transaction.
@@ -143,15 +145,17 @@ class Accounts:
         """Change the caller's own password; their other sessions end.
 
         Raises:
-            NotAuthenticated: the old one is wrong (`wrong_credentials`).
-            InvalidInput: the new one cannot be taken.
+            InvalidInput: the old one is wrong (`wrong_credentials`), or the new one cannot be taken.
+            NotAuthenticated: `too_many_attempts` with `retry_s`.
         """
         if actor.account_id is None:
             raise NotAuthenticated("not_logged_in", "log in first")
+        self.throttle.attempt(str(actor.account_id))
         with self.catalog.read() as conn:
             stored = conn.execute(select(account.c.password_hash).where(account.c.id == actor.account_id)).scalar_one()
         if not self.passwords.matches(stored, old):
-            raise NotAuthenticated("wrong_credentials", "the old password is wrong")
+            raise InvalidInput("wrong_credentials", "the old password is wrong")
+        self.throttle.forgive(str(actor.account_id))
         fresh = self._new_hash(actor.account_id, new)
         with self.catalog.write() as conn:
             conn.execute(update(account).where(account.c.id == actor.account_id).values(password_hash=fresh))

@@ -177,11 +177,19 @@ def test_changing_the_own_password_ends_the_other_sessions(hall: ConsoleWorld) -
     here, there = hall.person("auditor"), hall.person("auditor")
     new = "a-quite-new-phrase"
     wrong = here.post("/api/session/password", {"old": "not-the-old-one", "new": new})
-    assert wrong.json()["error"]["code"] == "wrong_credentials"
+    assert (wrong.status_code, wrong.json()["error"]["code"]) == (422, "wrong_credentials")
     assert here.post("/api/session/password", {"old": PASSWORD.format(login="a"), "new": new}).status_code == 204
     assert here.get("/api/session").status_code == 200
     assert there.get("/api/session").status_code == 401
     hall.browser().login("auditor", new)
+
+
+def test_guessing_the_old_password_of_an_open_session_is_slowed_down(hall: ConsoleWorld) -> None:
+    browser = hall.person("auditor")
+    guess = {"old": "not-the-old-one", "new": "a-quite-new-phrase"}
+    statuses = [browser.post("/api/session/password", guess).status_code for _ in range(6)]
+    assert statuses == [422] * 5 + [429]
+    assert browser.get("/api/session").status_code == 200
 
 
 def test_purposes_belong_to_the_session_that_stated_them(hall: ConsoleWorld) -> None:
