@@ -214,6 +214,7 @@ class LiveRelay:
         channel = viewer.channels.pop(number, None)
         if channel is None:
             return
+        viewer.forget(number)
         gateway = self._homes[channel.stream_id]
         stream = gateway.streams[channel.stream_id]
         stream.channels.remove(channel)

@@ -88,6 +88,12 @@ class Viewer:
         channel.waiting = False
         self._send(channel, FRAGMENT, KEY if key else 0, payload)
 
+    def forget(self, number: int) -> None:
+        """Drop the media that wait on a channel: nobody wants them, and the next stream there must not meet them."""
+        kept = deque(item for item in self._queue if isinstance(item, str) or HEAD.unpack_from(item)[0] != number)
+        self._queue = kept
+        self._media_bytes = sum(len(item) for item in kept if isinstance(item, bytes))
+
     async def next(self) -> str | bytes:
         """The next message to send."""
         while not self._queue:

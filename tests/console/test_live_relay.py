@@ -121,6 +121,24 @@ async def test_the_last_viewer_ends_the_upstream_and_its_number_is_not_used_agai
     assert link.closed
 
 
+async def test_a_channel_that_is_used_again_starts_clean() -> None:
+    world, viewer = Relay(), Viewer()
+    world.relay.subscribe(viewer, 1, GATEWAY, uuid4())
+    world.relay.subscribe(viewer, 2, GATEWAY, uuid4())
+    link = world.links[0]
+    for channel in (0, 1):
+        link.start(channel)
+        link.frame(b"old", key=True, channel=channel)
+    world.relay.subscribe(viewer, 1, GATEWAY, uuid4())
+    link.start(2)
+    link.frame(b"new", key=True, channel=2)
+
+    shown = [item for item in await drain(viewer) if isinstance(item, tuple) and item[1] == 1]
+
+    assert [(item[0], item[3]) for item in shown] == [(2, b"old"), (1, b"new")]
+    assert viewer.waiting_bytes == 0
+
+
 async def test_a_slow_viewer_loses_frames_up_to_a_key_frame_and_another_one_none() -> None:
     world, stream = Relay(), uuid4()
     slow, quick = Viewer(), Viewer()
