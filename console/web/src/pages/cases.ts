@@ -8,6 +8,9 @@ import { code, errorText, t } from "../i18n/index.ts";
 import { icon } from "../ui/icons.ts";
 import { define, View } from "../ui/view.ts";
 
+/** The server lists at most this many. */
+const MOST = 50;
+
 class CasesPage extends View {
   #query = new URLSearchParams(location.search).get("q") ?? "";
   #asked = "";
@@ -52,7 +55,7 @@ class CasesPage extends View {
           @input=${(event: InputEvent) => { this.#query = (event.target as HTMLInputElement).value; }} />
         <button class="primary" ?disabled=${this.#busy}>${this.#busy ? t("do.working") : t("cases.search")}</button>
       </form>
-      <p class="hint">${t("cases.hint")}</p>
+      <p class="hint case-hint">${t("cases.hint")}</p>
       ${this.#error ? html`<p class="error" role="alert">${this.#error}</p>` : ""}
       ${this.#found === null ? this.#start() : this.#found.length === 0 ? this.#nothing() : this.#table(this.#found, twice)}`;
   }
@@ -66,7 +69,8 @@ class CasesPage extends View {
   }
 
   #table(found: CaseRow[], twice: Set<string>) {
-    return html`${twice.size > 0 ? html`<p class="notice">${icon("info", 18)}${t("cases.choice")}</p>` : ""}
+    const full = found.length >= MOST ? html`<p class="hint">${t("cases.many", { n: MOST })}</p>` : "";
+    return html`${full}${twice.size > 0 ? html`<p class="notice">${icon("info", 18)}${t("cases.choice")}</p>` : ""}
       <div class="card flush"><table class="table rows"><thead><tr><th>${t("cases.number")}</th><th>${t("cases.source")}</th><th>${t("cases.item")}</th><th>${t("cases.status")}</th><th>${t("cases.first")}</th><th>${t("cases.last")}</th><th>${t("cases.visits")}</th></tr></thead>
       <tbody>${found.map((one) => html`<tr data-case=${one.id}><td><a class="strong num" href="/cases/${one.id}">${one.number}</a></td><td>${one.source.name}<small>${one.source.code}</small></td><td><code>${one.item_code || "—"}</code></td>
         <td>${code("event", one.status)}</td><td class="num">${momentText(one.first_us, store.zone)}</td><td class="num">${momentText(one.last_us, store.zone)}</td><td class="num">${one.visits}</td></tr>`)}</tbody></table></div>`;

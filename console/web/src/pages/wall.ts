@@ -30,6 +30,7 @@ class WallPage extends View {
   #error = "";
   #waiting = true;
   #declined = false;
+  #purpose = "";
   #timer: number | undefined;
   #hideTimer: number | undefined;
   #refresh: number | undefined;
@@ -231,9 +232,15 @@ class WallPage extends View {
     const purpose = await askPurpose("live");
     if (!purpose) return;
     this.#declined = false;
-    if (this.#socket) this.#socket.restart();
-    else this.#start();
+    if (!this.#socket) this.#start();
     this.requestUpdate();
+  }
+
+  /** Another purpose holds for all tiles: the socket says it anew. */
+  override updated(): void {
+    const purpose = store.purpose?.id ?? "";
+    if (this.#socket && purpose !== this.#purpose) this.#socket.restart();
+    this.#purpose = purpose;
   }
 
   protected override render() {

@@ -2,6 +2,7 @@
 import { ApiError, send } from "../core/api.ts";
 import { isRecorded, spanAt } from "../core/coverage.ts";
 import type { TimelineScreen } from "../core/types.ts";
+import { isPassing, RETRY_MS } from "./lane.ts";
 import type { MasterClock } from "./master.ts";
 import { lastAtOrBefore } from "./timeline.ts";
 
@@ -93,7 +94,7 @@ export class ScreenLane {
     } catch (error) {
       if (!(error instanceof ApiError || error instanceof DOMException)) throw error;
       this.#failed.set(key, error instanceof ApiError ? error.code : "object_damaged");
-      if (error instanceof ApiError && error.code === "console_lost") window.setTimeout(() => this.#failed.delete(key), 3000);
+      if (error instanceof ApiError && isPassing(error)) window.setTimeout(() => this.#failed.delete(key), RETRY_MS);
     } finally {
       this.#asked.delete(key);
     }

@@ -13,6 +13,7 @@ export type LaneState = "picture" | "loading" | "gap" | "pending" | "failed" | "
 /** Engines hold about 150 MB a video; stay well below. */
 const KEEP_BYTES = 90_000_000;
 const HOLE = 1;
+export const RETRY_MS = 3000;
 const AHEAD_US = 15_000_000;
 const CHUNK = 262_144;
 
@@ -52,6 +53,7 @@ export class CameraLane {
     this.video.muted = true;
     this.video.playsInline = true;
     this.video.disablePictureInPicture = true;
+    this.video.addEventListener("error", () => this.#broken());
     this.#watchFrames();
   }
 
@@ -86,6 +88,8 @@ export class CameraLane {
     this.#buffer = null;
     this.#media = null;
     this.#loaded = [];
+    this.#failed.clear();
+    this.#again.clear();
     if (this.#url) URL.revokeObjectURL(this.#url);
     this.#url = "";
     this.video.removeAttribute("src");
@@ -142,6 +146,16 @@ export class CameraLane {
           this.#pausing = false;
         });
     }
+  }
+
+  /** The decoder gave up: this segment is not tried again, the others go on with fresh media. */
+  #broken(): void {
+    const segment = segmentAt(this.#segments, this.#master.nowUs);
+    if (!this.#media || !segment) return;
+    const failed = new Map(this.#failed).set(segment.id, "playback_failed");
+    this.close();
+    this.#failed = failed;
+    this.open();
   }
 
   #pause(): void {
@@ -236,8 +250,9 @@ export class CameraLane {
 
   #noteFault(segment: TimelineSegment, error: unknown): void {
     if (error instanceof ApiError) {
-      this.#failed.set(segment.id, error.code);
-      if (error.code === "console_lost") window.setTimeout(() => this.#failed.delete(segment.id), 3000);
+      const none = this.choice?.how === "converted" && error.status === 404;
+      this.#failed.set(segment.id, none ? "unplayable" : error.code);
+      if (isPassing(error)) window.setTimeout(() => this.#failed.delete(segment.id), RETRY_MS);
     } else if (error instanceof DOMException || error instanceof TypeError) {
       this.#failed.set(segment.id, "playback_failed");
     } else throw error;
@@ -302,6 +317,11 @@ export class CameraLane {
     };
     this.video.requestVideoFrameCallback(presented);
   }
+}
+
+/** A fault that may be over soon: the console or what it asks was away. */
+export function isPassing(error: ApiError): boolean {
+  return error.status === 0 || (error.status >= 502 && error.status <= 504);
 }
 
 function mime(codec: string): string {
