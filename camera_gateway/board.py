@@ -11,6 +11,10 @@ from storage.model import GapReason, LiveState
 
 RECORDED = "recorded"
 STALE_AFTER_US = 3 * US
+AWAY = frozenset(
+    reason.value for reason in (GapReason.UNREACHABLE, GapReason.REFUSED, GapReason.NO_MEDIA, GapReason.NETWORK)
+)
+"""Reasons of one and the same outage: a change among them does not begin it anew."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,11 +41,15 @@ class StateBoard:
         self._frames: dict[UUID, int] = {}
 
     def live(self, stream_id: UUID, live: LiveState, cause: str = "") -> None:
-        """The stream's live state is `live`, because of `cause` (a gap reason's value, or empty)."""
+        """The stream's live state is `live`, because of `cause` (a gap reason's value, or empty).
+
+        A new cause of the same state does not change since when it holds.
+        """
         with self._lock:
             state = self._get(stream_id)
-            if (state.live, state.live_cause) != (live, cause):
-                self._set(stream_id, replace(state, live=live, live_cause=cause, live_since_us=self._clock.now_us()))
+            if stream_id not in self._states or (state.live, state.live_cause) != (live, cause):
+                since_us = state.live_since_us if state.live is live else self._clock.now_us()
+                self._set(stream_id, replace(state, live=live, live_cause=cause, live_since_us=since_us))
 
     def recording(self, stream_id: UUID, value: str, cause: str = "") -> bool:
         """The stream is recorded, or not and why; true when that is news."""
@@ -49,8 +57,9 @@ class StateBoard:
             state = self._get(stream_id)
             if state.recording == value:
                 return False
-            now_us = self._clock.now_us()
-            self._set(stream_id, replace(state, recording=value, recording_cause=cause, recording_since_us=now_us))
+            same_outage = {state.recording, value} <= AWAY
+            since_us = state.recording_since_us if same_outage else self._clock.now_us()
+            self._set(stream_id, replace(state, recording=value, recording_cause=cause, recording_since_us=since_us))
             return True
 
     def frame(self, stream_id: UUID, arrival_us: int) -> None:

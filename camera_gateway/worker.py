@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Protocol
 from uuid import UUID
 
-from camera_gateway.board import RECORDED, StateBoard, StreamState
+from camera_gateway.board import AWAY, RECORDED, StateBoard, StreamState
 from camera_gateway.device_gate import DeviceGate
 from camera_gateway.fmp4.nal import VideoCodec
 from camera_gateway.ingest import IngestParts, RecordSink, StreamIngest
@@ -26,9 +26,6 @@ _TICK_S = 0.25
 _PLAN_S = 2.0
 _STATES_S = 10.0
 _UNWATCHED_S = 10.0
-_AWAY = frozenset(
-    reason.value for reason in (GapReason.UNREACHABLE, GapReason.REFUSED, GapReason.NO_MEDIA, GapReason.NETWORK)
-)
 
 
 class Reports(Protocol):
@@ -313,7 +310,7 @@ class Worker:
             self._alarm(AlarmKind.CAMERA_OFFLINE, subject, False, "")
         elif state.recording == GapReason.AUTHENTICATION.value:
             self._alarm(AlarmKind.CAMERA_AUTHENTICATION, subject, True, state.recording_cause)
-        elif state.recording in _AWAY and quiet_us >= round(self._settings.offline_alarm_s * US):
+        elif state.recording in AWAY and quiet_us >= round(self._settings.offline_alarm_s * US):
             self._alarm(AlarmKind.CAMERA_OFFLINE, subject, True, state.recording)
 
     def _alarm(self, kind: AlarmKind, subject: str, opened: bool, detail: str) -> None:
