@@ -35,6 +35,7 @@ from storage.errors import (
     Unavailable,
 )
 from storage.identity.boxes import SecretBox
+from storage.model import GapReason
 
 log = logging.getLogger(__name__)
 
@@ -49,6 +50,12 @@ _STATUS: tuple[tuple[type[SunhallError], int], ...] = (
     (MediaError, 502),
     (Unavailable, 503),
 )
+
+
+_FAULTS = {
+    GapReason.AUTHENTICATION.value: DeviceFault.WRONG_PASSWORD,
+    GapReason.NO_MEDIA.value: DeviceFault.NO_MEDIA,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +107,9 @@ def _add_media_routes(app: FastAPI, api: GatewayApi) -> None:
 
     @app.get("/v1/streams/{stream_id}/snapshot", dependencies=[signed])
     async def snapshot(stream_id: UUID) -> Response:
+        cause = api.hub.offline_cause(stream_id)
+        if cause is not None:
+            raise DeviceError(_FAULTS.get(cause, DeviceFault.UNREACHABLE), f"the camera is offline: {cause}")
         try:
             media = await api.hub.key_frame(stream_id, SNAPSHOT_S)
         except TimeoutError as error:

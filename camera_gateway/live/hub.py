@@ -170,6 +170,13 @@ class Hub:
         """What workers last said of each stream."""
         return {str(key): state for key, state in self._states.items()}
 
+    def offline_cause(self, stream_id: UUID) -> str | None:
+        """Why the stream is offline (a gap reason's value); None when it is not known to be."""
+        state = self._states.get(stream_id)
+        if state is None or state["live"] != LiveState.OFFLINE.value:
+            return None
+        return str(state["cause"])
+
     # --- workers -----------------------------------------------------------------------------------------------------
     def take_states(self, rows: list[dict[str, Any]]) -> set[UUID]:
         """Note states and pass them to viewers; returns the streams they are about."""

@@ -32,7 +32,7 @@ from storage.identity.boxes import SecretBox
 from storage.identity.keys import DeviceKey
 from storage.identity.requests import sign_headers
 
-STREAM = uuid4()
+STREAM, AWAY = uuid4(), uuid4()
 
 
 @pytest.fixture
@@ -98,7 +98,7 @@ def worker(path: Path) -> Iterator[threading.Thread]:
         with socket.socket(socket.AF_UNIX) as link:
             link.connect(str(path))
             lines = link.makefile("rb")
-            link.sendall(wire.pack_json(wire.Kind.STATES, [_state()]))
+            link.sendall(wire.pack_json(wire.Kind.STATES, [_state(), _state() | _OFFLINE]))
             while head := lines.read(wire.HEAD.size):
                 length, kind = wire.HEAD.unpack(head)
                 body = lines.read(length - 1)
@@ -111,6 +111,9 @@ def worker(path: Path) -> Iterator[threading.Thread]:
     thread = threading.Thread(target=run, daemon=True)
     yield thread
     thread.join(10)
+
+
+_OFFLINE: dict[str, object] = {"stream": str(AWAY), "live": "offline", "cause": "authentication"}
 
 
 def _state() -> dict[str, object]:
@@ -163,6 +166,9 @@ def test_the_whole_api_never_blocks_its_loop(tmp_path: Path, nothing_blocks: Non
         target = f"/v1/staged/{STREAM}"
         ranged = client.get(target, headers=console.signed("GET", target) | {"Range": "bytes=16-19"})
         assert (ranged.status_code, ranged.content) == (206, bytes(range(16, 20)))
+        target = f"/v1/streams/{AWAY}/snapshot"
+        away = client.get(target, headers=console.signed("GET", target))
+        assert (away.status_code, away.json()["error"]["code"]) == (422, "wrong_password")
         assert client.post("/v1/refresh", headers=console.signed("POST", "/v1/refresh")).json() == {}
         assert client.get("/v1/health").status_code == 401
 
