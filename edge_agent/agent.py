@@ -45,7 +45,7 @@ class Agent:
         transport: httpx.BaseTransport | None = None,
         disk: Disk | None = None,
     ) -> None:
-        """Opens the spool and mends it.
+        """Opens the spool, mends it, and explains the time since an orderly end.
 
         Raises:
             ConfigurationError: not enrolled, enrolled on another machine, or another agent runs on this folder.
@@ -60,6 +60,7 @@ class Agent:
             box = _spool_box(places.spool_key)
             limits = limits_of(settings.spool)
             self.outbox, self.ledger = open_spool(places.spool, box, clock, limits, finish_segment, disk)
+            self.ledger.resume(clock.now_us())
         except SunhallError:
             self._release()
             raise
@@ -101,10 +102,10 @@ class Agent:
         self.capture.start()
 
     def stop(self) -> None:
-        """Capture first, so that the last report tells of the orderly end."""
+        """Capture first, then what it left is sent, so that the last report tells of the orderly end and the rest."""
         self.capture.stop()
-        self.reporter.stop()
         self.uplink.stop()
+        self.reporter.stop()
         self._client.close()
         self.outbox.index.close()
         self._notice.close()

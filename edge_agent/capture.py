@@ -93,7 +93,6 @@ class CaptureLoop:
         return list(self._monitors.values())
 
     def start(self) -> None:
-        self._ledger.resume(self._clock.now_us())
         self._thread.start()
 
     def stop(self) -> None:

@@ -49,12 +49,10 @@ class Table:
         self.agent = self._made()
 
     def _made(self) -> Agent:
-        agent = Agent(
+        return Agent(
             self.settings, self.places, self.clock, self.grabber, self.platform, self.notice,
             transport=self.transport, disk=self.disk,
         )  # fmt: skip
-        agent.ledger.resume(self.clock.now_us())
-        return agent
 
     def look(self, seconds: float = 5.0) -> None:
         """One look, then time passes."""

@@ -61,7 +61,6 @@ class Counter:
         settings = AgentSettings(spool=SpoolSettings(min_free_mb=0))
         parts = (self.world.clock, self.grabber, self.platform, FakeNotice())
         self.agent = Agent(settings, self.places, *parts, transport=self.line)
-        self.agent.ledger.resume(self.world.clock.now_us())
 
     def kill(self) -> None:
         self.agent.outbox.index.close()
