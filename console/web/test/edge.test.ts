@@ -23,10 +23,20 @@ test("a position after the newest frame (a stream that began anew) seeks back", 
 
 test("starvation raises the target up to its bound, calm brings it down to its floor", () => {
   const edge = new LiveEdge({ target: 0.25, least: 0.15, most: 0.6 });
-  for (let turn = 0; turn < 10; turn += 1) edge.starved(turn);
+  for (let turn = 0; turn < 10; turn += 1) edge.starved(turn * 2000);
   assert.equal(edge.target, 0.6);
-  for (let second = 1; second < 600; second += 1) edge.steer(110, 110, second * 1000);
+  for (let second = 30; second < 600; second += 1) edge.steer(110, 110, second * 1000);
   assert.equal(edge.target, 0.15);
+});
+
+test("one bad moment counts once", () => {
+  const edge = new LiveEdge({ target: 0.2 });
+  edge.starved(5000);
+  const raised = edge.target;
+  edge.starved(5400);
+  assert.equal(edge.target, raised);
+  edge.starved(6100);
+  assert.ok(edge.target > raised);
 });
 
 test("keeps step with a live source: converges from one second behind and stays near its target", () => {

@@ -35,6 +35,7 @@ const KEEP_BEHIND = 6;
 const TRIM_AT = 12;
 const WATCHDOG_MS = 3000;
 const SEEK_GRACE_MS = 1500;
+const VISIBLE_MS = 200;
 /** Fragments declare four times their nominal duration, so that one lost frame does not starve the decoder. */
 const DECLARED_SURPLUS = 3 / 4;
 
@@ -68,6 +69,7 @@ export class LivePlayer {
   #lastFragmentMs = 0;
   #nudgedMs = 0;
   #soughtMs = 0;
+  #waitingMs: number | null = null;
   #surplus = 0;
   #mediaTime = 0;
   #callback = 0;
@@ -79,7 +81,8 @@ export class LivePlayer {
     video.autoplay = true;
     video.playsInline = true;
     video.disablePictureInPicture = true;
-    video.addEventListener("waiting", () => this.#starved());
+    video.addEventListener("waiting", () => this.#waits());
+    video.addEventListener("playing", () => this.#resumed());
     video.addEventListener("error", () => this.#failed());
     this.#watchFrames();
   }
@@ -270,11 +273,20 @@ export class LivePlayer {
     this.video.currentTime = to;
   }
 
-  #starved(): void {
+  #waits(): void {
     // The wait that follows every seek is no starvation.
-    if (!this.#started || performance.now() - this.#soughtMs < SEEK_GRACE_MS) return;
-    this.#report.waits += 1;
-    this.#edge.starved(performance.now());
+    const now = performance.now();
+    if (this.#started && now - this.#soughtMs > SEEK_GRACE_MS) this.#waitingMs = now;
+  }
+
+  /** Only a pause that one can see counts: near the edge the decoder waits for each frame a little. */
+  #resumed(): void {
+    const now = performance.now();
+    if (this.#waitingMs !== null && now - this.#waitingMs > VISIBLE_MS) {
+      this.#report.waits += 1;
+      this.#edge.starved(now);
+    }
+    this.#waitingMs = null;
   }
 
   /** Media arrive but nothing moves for three seconds: jump to the edge; three more: ask for the stream again. */
