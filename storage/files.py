@@ -48,12 +48,23 @@ def create_secret(path: Path, data: bytes) -> None:
 
 
 def publish(part: Path, final: Path) -> None:
-    """Sync the finished file `part`, give it the name `final` (same file system) and sync both folders."""
+    """Sync the finished file `part`, give it the name `final` (same file system) and sync both folders.
+
+    Harmless when an earlier try got as far as the name: two names of one file become one.
+    """
     sync_file(part)
     os.replace(part, final)
+    with contextlib.suppress(FileNotFoundError):  # POSIX leaves both names when they are of the same file
+        part.unlink()
     sync_folder(final.parent)
     if part.parent != final.parent:
         sync_folder(part.parent)
+
+
+def sync_published(final: Path) -> None:
+    """Sync a file and its name that an earlier `publish` left there: it may have died before it had synced both."""
+    sync_file(final)
+    sync_folder(final.parent)
 
 
 def remove(path: Path) -> None:

@@ -79,7 +79,7 @@ class Ingest:
                 _require_run_of(known, stream_id)
                 return run_id
             for left in _open_runs(conn, stream_id):
-                self._end_run(conn, kind, left, _last_t1(conn, left), RunEnd.CRASH, "found at next start")
+                self._end_run(conn, kind, left, last_t1_us(conn, left), RunEnd.CRASH, "found at next start")
             conn.execute(insert(tables.run).values(id=run_id, stream_id=stream_id, t0_us=t0_us))
         return run_id
 
@@ -88,6 +88,8 @@ class Ingest:
 
         The first segment of a run closes the stream's open gap. A segment that comes late, into a time that has a gap
         leaf already, names that gap in its own leaf and rewrites nothing.
+
+        One that retention has removed, and whose object it is about to delete, counts as committed before.
 
         Raises:
             Conflict: `segment_conflict`: the id exists with another hash (alarm raised).
@@ -99,6 +101,8 @@ class Ingest:
             lock_head(conn, segment.stream_id, kind)
             known = _known_hash(conn, tables.segment, segment.id)
             if known is None:
+                if _is_marked(conn, segment.id):
+                    return False
                 self._insert_segment(conn, kind, segment, location)
                 return True
         self._require_same(known, segment.sha256, segment.id, f"stream:{segment.stream_id}")
@@ -124,9 +128,11 @@ class Ingest:
         return False
 
     def close_run(self, run_id: UUID, t1_us: int, end: RunEnd, detail: str = "") -> bool:
-        """End a run; unless new parameters follow (`parameters`), a gap of that reason opens at `t1_us`.
+        """End a run; unless new parameters follow (`parameters`), a gap of that reason opens where it ends.
 
-        False when it was ended before (nothing changes then).
+        It ends at `t1_us`, or where its last committed segment ends if that is earlier: what a disk refused was not
+        recorded, whatever the recorder believed when it ended the run. Such a loss opens a gap after `parameters` too
+        (`unknown`). False when the run was ended before (nothing changes then).
 
         Raises:
             NotFound: `run_not_found`.
@@ -176,6 +182,8 @@ class Ingest:
             raise ObjectDamaged("hash_mismatch", "the bytes received are not those announced", id=str(segment.id))
         with self._catalog.read() as conn:
             known = _known_hash(conn, tables.screen_segment, segment.id)
+            if known is None and _is_marked(conn, segment.id):
+                return False
         if known is None:
             store.put_bytes(segment.id, data)
             return self.commit_screen(segment, picture_times_us, store.location)
@@ -198,6 +206,8 @@ class Ingest:
             lock_head(conn, monitor_id, StreamKind.SCREEN)
             known = _known_hash(conn, tables.screen_segment, segment.id)
             if known is None:
+                if _is_marked(conn, segment.id):
+                    return False
                 self._insert_screen(conn, monitor_id, segment, picture_times_us, location)
                 return True
         self._require_same(known, segment.sha256, segment.id, f"workstation:{segment.workstation_id}")
@@ -207,7 +217,7 @@ class Ingest:
         """Take claims about a monitor's time; returns how many were new (a repeated claim is harmless).
 
         Claims are never rewritten: of two that overlap, a query takes the agent's before the server's, then the later
-        taken. When an agent's first new claim starts after a silence, the silence becomes `agent_down`, unless the
+        taken. Where an agent's new claims start after a silence, the silence becomes `agent_down`, unless the
         machine had said that it was powered off.
 
         Raises:
@@ -221,8 +231,8 @@ class Ingest:
             lock_head(conn, monitor_id, StreamKind.SCREEN)
             known = _known_claims(conn, monitor_id, ordered)
             fresh = [span for span in ordered if (span.t0_us, span.t1_us, str(span.state)) not in known]
-            if fresh and author == "agent":
-                self._fill_silence(conn, monitor_id, fresh[0].t0_us)
+            if author == "agent":
+                self._fill_silences(conn, monitor_id, fresh)
             self._insert_coverage(conn, monitor_id, fresh, author)
         return len(fresh)
 
@@ -270,6 +280,7 @@ class Ingest:
         }
         fills = _filled_gap(conn, segment.stream_id, segment.t0_us, segment.t1_us)
         conn.execute(insert(tables.segment).values(**values))
+        count_stored(conn, segment.stream_id, 1, segment.size_bytes)
         facts = _media_facts(segment, self._recorder) | {"run": str(segment.run_id)}
         facts |= _camera_clock(conn, segment.stream_id)
         if segment.salvaged:
@@ -286,12 +297,14 @@ class Ingest:
             self._close_gap(conn, kind, run.stream_id, t0_us)
 
     def _end_run(self, conn: Connection, kind: StreamKind, run: AnyRow, t1_us: int, end: RunEnd, detail: str) -> None:
-        t1_us = max(t1_us, run.t0_us)
+        kept_us = min(t1_us, last_t1_us(conn, run))
         change = update(tables.run).where(tables.run.c.id == run.id)
-        conn.execute(change.values(t1_us=t1_us, end=end.value, detail=detail))
+        conn.execute(change.values(t1_us=kept_us, end=end.value, detail=detail))
         if end is not RunEnd.PARAMETERS:
             reason = _GAP_OF_END.get(end) or GapReason(end.value)
-            self._open_gap(conn, kind, run.stream_id, t1_us, reason, detail or end.value)
+            self._open_gap(conn, kind, run.stream_id, kept_us, reason, detail or end.value)
+        elif kept_us < t1_us:
+            self._open_gap(conn, kind, run.stream_id, kept_us, GapReason.UNKNOWN, "the end of the run was not kept")
 
     def _open_gap(
         self, conn: Connection, kind: StreamKind, stream_id: UUID, t_us: int, reason: GapReason, detail: str
@@ -342,6 +355,7 @@ class Ingest:
             "received_us": self._clock.now_us(),
         }
         conn.execute(insert(tables.screen_segment).values(**values))
+        count_stored(conn, monitor_id, 1, segment.size_bytes)
         facts = _media_facts(segment, self._recorder) | {"pictures": segment.pictures}
         facts |= _workstation_clock(conn, segment.workstation_id)
         append_leaf(conn, monitor_id, StreamKind.SCREEN, LeafKind.SCREEN, facts, self._epoch)
@@ -357,11 +371,16 @@ class Ingest:
         leaves = [(LeafKind.GAP, _coverage_facts(row, self._recorder)) for row in told]
         append_leaves(conn, monitor_id, StreamKind.SCREEN, leaves, self._epoch)
 
-    def _fill_silence(self, conn: Connection, monitor_id: UUID, until_us: int) -> None:
+    def _fill_silences(self, conn: Connection, monitor_id: UUID, fresh: Sequence[CoverageSpan]) -> None:
+        """Every silence before one of `fresh` (by start): after all earlier claims, and between two of these."""
         last = _last_claim(conn, monitor_id)
-        if last is None or last.state == CoverageState.POWERED_OFF or until_us - last.t1_us < SMALLEST_SILENCE_US:
-            return
-        self._insert_silence(conn, monitor_id, last.t1_us, until_us)
+        end_us, state = (None, "") if last is None else (last.t1_us, last.state)
+        for span in fresh:
+            silent = end_us is not None and span.t0_us - end_us >= SMALLEST_SILENCE_US
+            if silent and end_us is not None and state != CoverageState.POWERED_OFF:
+                self._insert_silence(conn, monitor_id, end_us, span.t0_us)
+            if end_us is None or span.t1_us > end_us:
+                end_us, state = span.t1_us, str(span.state)
 
     def _insert_silence(self, conn: Connection, monitor_id: UUID, since_us: int, until_us: int) -> None:
         silence = CoverageSpan(since_us, until_us, CoverageState.AGENT_DOWN)
@@ -391,6 +410,14 @@ def ensure_monitor(
     if width and height and (found.width, found.height) != (width, height):
         conn.execute(update(table).where(*mine).values(width=width, height=height))
     return cast(UUID, found.id)
+
+
+def count_stored(conn: Connection, stream_id: UUID, objects: int, size_bytes: int) -> None:
+    """Add to what a stream or monitor keeps, in the transaction of the rows and under the stream's head."""
+    table = tables.stored
+    change = {"objects": table.c.objects + objects, "bytes": table.c.bytes + size_bytes}
+    if conn.execute(update(table).where(table.c.stream_id == stream_id).values(**change)).rowcount == 0:
+        conn.execute(insert(table).values(stream_id=stream_id, objects=objects, bytes=size_bytes))
 
 
 def pack_times(times_us: Sequence[int]) -> bytes:
@@ -432,7 +459,7 @@ def _open_runs(conn: Connection, stream_id: UUID) -> Sequence[AnyRow]:
     return conn.execute(select(runs).where(runs.c.stream_id == stream_id, runs.c.t1_us.is_(None))).all()
 
 
-def _last_t1(conn: Connection, run: AnyRow) -> int:
+def last_t1_us(conn: Connection, run: AnyRow) -> int:
     """The end of a run's last segment (its own beginning when it has none), found from the stream's newest row back."""
     rows = tables.segment
     query = select(rows.c.t1_us).where(rows.c.stream_id == run.stream_id, rows.c.t0_us >= run.t0_us)
@@ -457,6 +484,12 @@ def _filled_gap(conn: Connection, stream_id: UUID, t0_us: int, t1_us: int) -> UU
 def _known_hash(conn: Connection, table: Table, object_id: UUID) -> bytes | None:
     found = conn.execute(select(table.c.sha256).where(table.c.id == object_id)).scalar_one_or_none()
     return None if found is None else bytes(found)
+
+
+def _is_marked(conn: Connection, object_id: UUID) -> bool:
+    """Whether retention removed the row and is about to delete the object: it was taken before, and is not again."""
+    marks = tables.garbage
+    return conn.execute(select(marks.c.object_id).where(marks.c.object_id == object_id)).first() is not None
 
 
 def _known_claims(conn: Connection, monitor_id: UUID, spans: Sequence[CoverageSpan]) -> set[tuple[int, int, str]]:

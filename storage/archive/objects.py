@@ -19,7 +19,7 @@ from typing import Protocol
 from uuid import UUID
 
 from storage.errors import Conflict, InvalidInput, ObjectMissing, StorageFull, Unavailable
-from storage.files import publish, remove, sync_folder
+from storage.files import publish, remove, sync_folder, sync_published
 
 CHUNK = 256 * 1024
 """Bytes per piece when an object is read."""
@@ -90,6 +90,7 @@ class DiskStore:
         root.mkdir(parents=True, exist_ok=True)
         self._drafts = root / "drafts"
         self._drafts.mkdir(exist_ok=True)
+        self._folders: set[Path] = set()  # whose own names this process has synced
 
     def path(self, object_id: UUID) -> Path:
         """Where the object's file is or would be."""
@@ -100,6 +101,7 @@ class DiskStore:
         final = self._final(object_id)
         if final.exists():
             _require_same(object_id, file_sha256(final), file_sha256(path))
+            sync_published(final)
             return
         with _full_disk(), _draft(self._drafts) as draft:
             shutil.copyfile(path, draft)
@@ -109,6 +111,7 @@ class DiskStore:
         final = self._final(object_id)
         if final.exists():
             _require_same(object_id, file_sha256(final), hashlib.sha256(data).digest())
+            sync_published(final)
             return
         with _full_disk(), _draft(self._drafts) as draft:
             draft.write_bytes(data)
@@ -123,6 +126,7 @@ class DiskStore:
         final = self._final(object_id)
         if final.exists():
             _require_same(object_id, file_sha256(final), file_sha256(path))
+            sync_published(final)
             remove(path)
             return
         publish(path, final)
@@ -157,9 +161,10 @@ class DiskStore:
 
     def _final(self, object_id: UUID) -> Path:
         final = self.path(object_id)
-        if not final.parent.exists():
+        if final.parent not in self._folders:  # one that exists may have been made by a try that died before its sync
             final.parent.mkdir(exist_ok=True)
             sync_folder(self.root)
+            self._folders.add(final.parent)
         return final
 
 

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable
 
 from storage.clock import Clock
-from storage.errors import StorageError, Unavailable
+from storage.errors import SunhallError
 from storage.logs import RepeatedFault
 
 log = logging.getLogger(__name__)
@@ -66,7 +66,7 @@ class Periodic:
     def _succeeded(self) -> bool:
         try:
             self._once()
-        except (StorageError, Unavailable, OSError) as error:
+        except (SunhallError, OSError) as error:
             count = self._faults.report(type(error).__name__)
             if count:
                 log.warning(

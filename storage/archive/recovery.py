@@ -12,7 +12,7 @@ from itertools import islice
 from typing import Literal, Protocol
 from uuid import UUID
 
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import Connection, exists, func, insert, select, update
 
 from storage.archive import tables
 from storage.archive.alarms import close_alarm, open_alarm
@@ -121,8 +121,13 @@ def _remember(catalog: Catalog, store: ListedStore, location: str, found: Sequen
 
 
 def _report(catalog: Catalog, clock: Clock) -> None:
+    """Raise or close the alarm; an orphan that got its row after all (late, or by recovery) is settled by that."""
     table = tables.orphan
     with catalog.write() as conn:
+        for media in (tables.segment, tables.screen_segment):
+            has_row = exists(select(media.c.id).where(media.c.id == table.c.object_id))
+            settled = update(table).where(table.c.state == "found", has_row)
+            conn.execute(settled.values(state="adopted", settled_us=clock.now_us()))
         open_count = conn.execute(select(func.count()).select_from(table).where(table.c.state == "found")).scalar_one()
         if open_count:
             open_alarm(conn, clock, AlarmKind.ORPHAN_OBJECT, "archive", {"objects": open_count})

@@ -33,7 +33,7 @@ from storage.archive import tables
 from storage.archive.alarms import close_alarm, open_alarm
 from storage.archive.catalog import Catalog
 from storage.archive.holds import lock_holds
-from storage.archive.ingest import stream_kind
+from storage.archive.ingest import count_stored, stream_kind
 from storage.archive.objects import ObjectStore
 from storage.archive.space import GIB, Volume
 from storage.clock import US, Clock
@@ -157,9 +157,8 @@ class Retention:
         over = 0
         with self._catalog.read() as conn:
             marked = _sum(conn, select(func.sum(tables.garbage.c.bytes)))
-            if quota:  # looks at every row of the hall: not asked without need
-                used = sum(_sum(conn, _of_hall(kind, hall_id, func.sum(_table(kind).c.bytes))) for kind in _KINDS)
-                over = used - quota
+            if quota:
+                over = stored_bytes(conn, hall_id) - quota
         if self._volume is not None:
             over = max(over, self._rules.headroom_bytes - self._volume.usage().free_bytes - marked)
         return over
@@ -267,6 +266,7 @@ class Retention:
                 self._extend_removed(conn, each, rule)
             leaves = [(LeafKind.DELETE, _delete_facts(each, rule, now_us)) for each in mine]
             append_leaves(conn, stream_id, mine[0].chain, leaves, lock_head(conn, stream_id, mine[0].chain).epoch)
+            count_stored(conn, stream_id, -len(mine), -sum(each.size_bytes for each in mine))
 
     def _extend_removed(self, conn: Connection, each: _Candidate, rule: str) -> None:
         """One row for an unbroken stretch: a segment that touches the last one lengthens it."""
@@ -328,6 +328,18 @@ class Retention:
 
 _KINDS = ("segment", "screen")
 _NO_LIMIT_US = (1 << 63) - 1
+
+
+def stored_bytes(conn: Connection, hall_id: UUID) -> int:
+    """What the hall's cameras and workstations keep now, from the running totals: one row for each stream."""
+    totals = tables.stored.c
+    owners = tables.stream.join(tables.channel, tables.stream.c.channel_id == tables.channel.c.id)
+    owners = owners.join(tables.device, tables.channel.c.device_id == tables.device.c.id)
+    cameras = select(tables.stream.c.id).select_from(owners).where(tables.device.c.hall_id == hall_id)
+    desks = tables.monitor.join(tables.workstation, tables.monitor.c.workstation_id == tables.workstation.c.id)
+    screens = select(tables.monitor.c.id).select_from(desks).where(tables.workstation.c.hall_id == hall_id)
+    mine = or_(totals.stream_id.in_(cameras), totals.stream_id.in_(screens))
+    return _sum(conn, select(func.sum(totals.bytes)).where(mine))
 
 
 def _table(kind: str) -> Table:

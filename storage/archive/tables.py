@@ -435,6 +435,14 @@ garbage = Table(  # objects whose row is gone; removed by retention alone, oldes
     _us("marked_us"),
 )
 
+stored = Table(  # what a stream or monitor keeps now: a running total, written with each row and each deletion
+    "stored",
+    metadata,
+    Column("stream_id", Id, primary_key=True),  # a camera stream or a monitor
+    Column("objects", BigInteger, nullable=False),
+    Column("bytes", BigInteger, nullable=False),
+)
+
 removed = Table(  # what retention took away: one row per unbroken stretch, so that coverage can say so for ever
     "removed",
     metadata,

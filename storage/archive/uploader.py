@@ -20,7 +20,17 @@ from storage.archive.ingest import Ingest
 from storage.archive.objects import ObjectStore, file_sha256, sha256_of
 from storage.archive.staging import StagingFolder
 from storage.clock import Clock
-from storage.errors import Conflict, ObjectDamaged, Unavailable
+from storage.errors import (
+    ConfigurationError,
+    Conflict,
+    NotFound,
+    ObjectDamaged,
+    ObjectMissing,
+    StaleEpoch,
+    StorageFull,
+    SunhallError,
+    Unavailable,
+)
 from storage.model import AlarmKind
 
 log = logging.getLogger(__name__)
@@ -52,17 +62,30 @@ class Uploader:
         """Upload what is staged now, oldest first; returns how many arrived.
 
         Raises:
-            Unavailable, StorageFull: the store cannot take it now. Alarm `object_store_away` is open until a pass
-                succeeds; nothing staged was removed.
+            Unavailable, StorageFull, ConfigurationError: the store takes nothing now (away, full, other keys). Alarm
+                `object_store_away` is open until a pass succeeds; nothing staged was removed.
+            Conflict, NotFound, StorageError: the first fault of a single segment, when the others were tried.
         """
+        faults: list[SunhallError] = []
         try:
-            done = sum(1 for staged in self._waiting() if self._upload(staged))
+            done = sum(1 for staged in self._waiting() if self._tried(staged, faults))
             self._store_answers()
-        except Unavailable as error:
+        except (Unavailable, StorageFull, ConfigurationError) as error:
             self._alarm(AlarmKind.OBJECT_STORE_AWAY, self._subject, {"cause": error.code})
             raise
         self._remove_leftovers()
+        if faults:
+            raise faults[0]
         return done
+
+    def _tried(self, staged: _Staged, faults: list[SunhallError]) -> bool:
+        """Upload one; a fault that is this one's alone must not keep the others from the store."""
+        try:
+            return self._upload(staged)
+        except (Conflict, NotFound, ObjectDamaged, ObjectMissing, StaleEpoch) as error:
+            log.error("upload_failed", extra={"fields": {"segment": str(staged.id), "code": error.code}})
+            faults.append(error)
+            return False
 
     def _waiting(self) -> Iterator[_Staged]:
         """Staged segments, oldest first, in pages, so that no transaction is open during a copy."""

@@ -104,6 +104,29 @@ def test_rows_of_every_revision_survive_the_way_to_head(empty_url: str, before: 
     assert counts == filled
 
 
+def test_running_totals_begin_with_what_is_there(empty_url: str) -> None:
+    migrate(empty_url, "0002")
+    engine = make_engine(empty_url)
+    with engine.begin() as conn:
+        _fill(conn)
+        media = MetaData()
+        media.reflect(conn, only=["segment", "screen_segment"])
+        wanted = {
+            (row[0], 1, row.bytes)
+            for table, owner in (("segment", "stream_id"), ("screen_segment", "monitor_id"))
+            for row in conn.execute(select(media.tables[table].c[owner], media.tables[table].c.bytes))
+        }
+    assert len(wanted) == 2
+    migrate(empty_url)
+    with engine.connect() as conn:
+        totals = MetaData()
+        totals.reflect(conn, only=["stored"])
+        columns = totals.tables["stored"].c
+        found = conn.execute(select(columns.stream_id, columns.objects, columns.bytes)).all()
+    engine.dispose()
+    assert {tuple(row) for row in found} == wanted
+
+
 def _count(conn: Connection, table: Table) -> int:
     return int(conn.execute(select(func.count()).select_from(table)).scalar_one())
 

@@ -217,6 +217,28 @@ def test_a_hole_between_claims_becomes_agent_down_by_the_server(any_hall: Hall) 
     assert screen(any_hall, around(any_hall, 0, 100))[1] == (10, 50, "agent_down")
 
 
+def test_holes_inside_one_report_become_agent_down_too(any_hall: Hall) -> None:
+    """The agent was killed twice while the console was away, then reported everything at once."""
+    ingest = Ingest(any_hall.catalog, any_hall.clock, "c")
+    any_hall.clock.advance(100)
+    told = [
+        (0, 10, "recording"),
+        (30, 40, "recording"),
+        (40, 41, "powered_off"),
+        (60, 70, "locked"),
+        (80, 90, "locked"),
+    ]
+    claims = [claim(any_hall, *each) for each in told]
+    assert ingest.record_coverage(any_hall.monitor_id, claims) == 5
+    assert ingest.record_coverage(any_hall.monitor_id, claims) == 0
+    table = tables.coverage
+    with any_hall.catalog.read() as conn:
+        query = table.select().where(table.c.author == "server").order_by(table.c.t0_us)
+        silences = [(row.state, row.t0_us, row.t1_us) for row in conn.execute(query)]
+    span = [around(any_hall, 10, 30), around(any_hall, 70, 80)]
+    assert silences == [("agent_down", each.t0_us, each.t1_us) for each in span]
+
+
 def test_what_retention_took_is_said(any_hall: Hall) -> None:
     span = around(any_hall, 0, 60)
     for stream_id in (any_hall.main_id, any_hall.monitor_id):

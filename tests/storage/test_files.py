@@ -59,3 +59,13 @@ def test_publish_and_remove(tmp_path: Path) -> None:
 def test_sync_folder_needs_a_folder(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         sync_folder(tmp_path / "none")
+
+
+def test_publishing_again_ends_what_an_earlier_try_began(tmp_path: Path) -> None:
+    """The earlier try got as far as the new name; the part file came back as a second name of the same file."""
+    final, part = tmp_path / "final", tmp_path / "part"
+    final.write_bytes(b"media")
+    part.hardlink_to(final)
+    publish(part, final)
+    assert final.read_bytes() == b"media"
+    assert not part.exists()

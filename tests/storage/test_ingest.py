@@ -7,6 +7,7 @@ import hashlib
 import json
 import threading
 from typing import Any
+from uuid import UUID
 
 import pytest
 from sqlalchemy import func, select
@@ -15,8 +16,10 @@ from storage.archive import queries, tables
 from storage.archive.catalog import Catalog
 from storage.archive.ingest import LONGEST_CLAIM_US, Ingest
 from storage.archive.objects import MemoryStore
+from storage.archive.retention import Retention, stored_bytes
+from storage.archive.verify import Level, verify
 from storage.clock import US
-from storage.errors import Conflict, InvalidInput, NotFound, ObjectDamaged, StaleEpoch
+from storage.errors import Conflict, InvalidInput, NotFound, ObjectDamaged, StaleEpoch, Unavailable
 from storage.evidence.chain import append_leaf
 from storage.ids import new_id
 from storage.model import CameraSegment, CoverageSpan, GapReason, LeafKind, RunEnd, Span, StreamKind
@@ -196,21 +199,90 @@ def test_a_gap_begins_with_the_end_of_a_run_and_ends_with_the_next_first_segment
 
 def test_new_parameters_leave_no_gap(any_hall: Hall) -> None:
     ingest = make_ingest(any_hall)
-    ingest.close_run(ingest.open_run(any_hall.main_id, 10), 20, RunEnd.PARAMETERS)
+    segment = first_segment(any_hall, ingest)
+    ingest.commit_segment(segment, "disk")
+    ingest.close_run(segment.run_id, segment.t1_us, RunEnd.PARAMETERS)
     assert gaps(any_hall) == []
 
 
 def test_an_orderly_stop_is_maintenance(any_hall: Hall) -> None:
     ingest = make_ingest(any_hall)
-    ingest.close_run(ingest.open_run(any_hall.main_id, 10), 20, RunEnd.STOPPED)
-    assert gaps(any_hall) == [(20, None, "maintenance")]
+    segment = first_segment(any_hall, ingest)
+    ingest.commit_segment(segment, "disk")
+    ingest.close_run(segment.run_id, segment.t1_us, RunEnd.STOPPED)
+    assert gaps(any_hall) == [(segment.t1_us, None, "maintenance")]
+
+
+@pytest.mark.parametrize(("end", "reason"), [(RunEnd.DISK_SLOW, "disk_slow"), (RunEnd.PARAMETERS, "unknown")])
+def test_what_the_disk_refused_at_the_end_of_a_run_is_part_of_the_gap(any_hall: Hall, end: RunEnd, reason: str) -> None:
+    """The recorder believed that it had recorded three more seconds."""
+    ingest = make_ingest(any_hall)
+    segment = first_segment(any_hall, ingest)
+    ingest.commit_segment(segment, "disk")
+    ingest.close_run(segment.run_id, segment.t1_us + 3 * US, end)
+    assert gaps(any_hall) == [(segment.t1_us, None, reason)]
+    span = Span(segment.t0_us, segment.t1_us + 4 * US)
+    with any_hall.catalog.read() as conn:
+        found = queries.camera_coverage(conn, any_hall.main_id, span, span.t1_us)
+    assert [each.state for each in found] == ["recorded", reason]
+
+
+def test_a_run_without_a_segment_recorded_nothing(any_hall: Hall) -> None:
+    ingest = make_ingest(any_hall)
+    ingest.close_run(ingest.open_run(any_hall.main_id, 10), 20, RunEnd.DISK_FULL)
+    assert gaps(any_hall) == [(10, None, "disk_full")]
+
+
+# --- running totals ---------------------------------------------------------------------------------------------------
+def test_totals_follow_rows(any_hall: Hall) -> None:
+    ingest, store, t0 = make_ingest(any_hall), MemoryStore(), any_hall.clock.now_us()
+    made = any_hall.record(ingest, store, 3)
+    ingest.commit_segment(made[0], "memory")
+    ingest.take_screen(store, any_hall.screen(t0, t0 + US, b"12345"), [t0], b"12345")
+    with any_hall.catalog.read() as conn:
+        found = {row.stream_id: (row.objects, row.bytes) for row in conn.execute(select(tables.stored))}
+        assert stored_bytes(conn, any_hall.hall_id) == sum(size for _, size in found.values())
+        assert stored_bytes(conn, any_hall.main_id) == 0  # another hall's
+    assert found == {any_hall.main_id: (3, sum(each.size_bytes for each in made)), any_hall.monitor_id: (1, 5)}
+
+
+# --- what retention is about to delete --------------------------------------------------------------------------------
+class StuckStore(MemoryStore):
+    """Deletes nothing while `stuck`."""
+
+    stuck = True
+
+    def delete(self, object_id: UUID) -> None:
+        if self.stuck:
+            raise Unavailable("object_store_away")
+        super().delete(object_id)
+
+
+def test_media_that_retention_is_deleting_are_not_taken_again(any_hall: Hall) -> None:
+    """The acknowledgement was lost, the agent repeats: the mark would take the object from under the new row."""
+    ingest, store, t0 = make_ingest(any_hall), StuckStore(), any_hall.clock.now_us()
+    screen = any_hall.screen(t0, t0 + US, b"12345")
+    ingest.take_screen(store, screen, [t0], b"12345")
+    (camera,) = any_hall.record(ingest, store, 1)
+    any_hall.clock.advance(91 * 24 * 3600)
+    retention = Retention(any_hall.catalog, {"memory": store}, any_hall.clock)
+    assert retention.run_once().failed_objects == 2
+    assert not ingest.take_screen(store, screen, [t0], b"12345")
+    assert not ingest.commit_screen(screen, [t0], "memory")
+    assert not ingest.commit_segment(camera, "memory")
+    store.stuck = False
+    assert retention.run_once().deleted_objects == 2
+    assert (rows(any_hall.catalog, tables.screen_segment), rows(any_hall.catalog, tables.segment)) == (0, 0)
+    with any_hall.catalog.read() as conn:
+        assert stored_bytes(conn, any_hall.hall_id) == 0
+    assert verify(any_hall.catalog, {"memory": store}, Level.HASH).status == 0
 
 
 @pytest.mark.parametrize("end", [end for end in RunEnd if end not in (RunEnd.STOPPED, RunEnd.PARAMETERS)])
 def test_every_other_end_names_its_gap(small_hall: Hall, end: RunEnd) -> None:
     ingest = make_ingest(small_hall)
     ingest.close_run(ingest.open_run(small_hall.main_id, 10), 20, end)
-    assert gaps(small_hall) == [(20, None, end.value)]
+    assert gaps(small_hall) == [(10, None, end.value)]
 
 
 def test_a_run_that_a_crash_left_is_ended_at_its_last_segment(any_hall: Hall) -> None:

@@ -165,6 +165,21 @@ def test_a_committed_object_without_its_row_can_be_adopted(any_hall: Hall, tmp_p
         settle_orphan(any_hall.catalog, any_hall.clock, missing, "adopted")
 
 
+def test_an_orphan_whose_row_comes_late_is_settled_by_it(any_hall: Hall, tmp_path: Path) -> None:
+    """The catalog was away for longer than an hour between "object synced" and "row committed"."""
+    store, t0 = DiskStore(tmp_path / "objects"), any_hall.clock.now_us()
+    ingest = Ingest(any_hall.catalog, any_hall.clock, "g")
+    segment = any_hall.segment(ingest.open_run(any_hall.main_id, t0), t0, t0 + MINUTE, b"media")
+    store.put_bytes(segment.id, b"media")
+    any_hall.clock.advance(7200)
+    assert scan_orphans(any_hall.catalog, {"disk": store}, any_hall.clock) == 1
+    ingest.commit_segment(segment, "disk")
+    assert scan_orphans(any_hall.catalog, {"disk": store}, any_hall.clock) == 0
+    with any_hall.catalog.read() as conn:
+        assert orphans(conn) == []
+    assert open_kinds(any_hall) == set()
+
+
 def test_what_retention_marked_is_no_orphan(any_hall: Hall, tmp_path: Path) -> None:
     class Stuck(DiskStore):
         def delete(self, object_id: UUID) -> None:

@@ -18,7 +18,15 @@ from storage.archive.s3 import S3Store, make_client
 from storage.archive.staging import StagingFolder
 from storage.archive.uploader import Uploader
 from storage.archive.verify import Level, verify
-from storage.errors import Conflict, ObjectDamaged, StaleEpoch, StorageFull, Unavailable
+from storage.errors import (
+    ConfigurationError,
+    Conflict,
+    ObjectDamaged,
+    StaleEpoch,
+    StorageFull,
+    SunhallError,
+    Unavailable,
+)
 from storage.model import CameraSegment
 from tests.fakes.archive import MINUTE, Hall
 from tests.peers.ceph import ACCESS_KEY, SECRET_KEY, S3Server
@@ -205,6 +213,54 @@ def test_no_retry_hides_a_full_store(bench: Bench) -> None:
     with pytest.raises(StorageFull):
         bench.uploader(store=Full("s3")).run_once()
     bench.readable(segments)
+
+
+@pytest.mark.parametrize(
+    "fault", [StorageFull("disk_full"), ConfigurationError("bucket_refused")], ids=lambda f: f.code
+)
+def test_a_store_that_takes_nothing_is_an_alarm_whatever_the_cause(bench: Bench, fault: SunhallError) -> None:
+    class Refusing(MemoryStore):
+        def put_file(self, object_id: UUID, path: Path) -> None:
+            raise fault
+
+    segments = bench.record(1)
+    with pytest.raises(type(fault)):
+        bench.uploader(store=Refusing("s3")).run_once()
+    assert bench.alarms() == [("object_store_away", True)]
+    assert bench.uploader().run_once() == 1
+    assert bench.alarms() == [("object_store_away", False)]
+    bench.settled(segments)
+
+
+def test_one_segment_that_cannot_be_copied_keeps_no_other_from_the_store(bench: Bench) -> None:
+    class Refusing(MemoryStore):
+        def put_file(self, object_id: UUID, path: Path) -> None:
+            if object_id == first.id:
+                raise Conflict("object_locked")
+            super().put_file(object_id, path)
+
+    bench.store = Refusing("s3")
+    first, second = bench.record(2)
+    with pytest.raises(Conflict):
+        bench.uploader().run_once()
+    bench.readable([first, second])
+    assert list(bench.staging.ids()) == [first.id]
+
+
+@pytest.mark.parametrize(
+    "fault", [ConfigurationError("bucket_refused"), Conflict("object_locked")], ids=lambda f: f.code
+)
+def test_no_fault_of_a_peer_ends_the_part(bench: Bench, fault: SunhallError) -> None:
+    faults = [fault, fault]
+
+    def once() -> None:
+        if faults:
+            raise faults.pop()
+        part.stop()
+
+    part = Periodic("uploader", once, bench.hall.clock, interval_s=5.0)
+    part.run()
+    assert faults == []
 
 
 def test_the_alarm_opens_once_and_closes_when_the_store_is_back(bench: Bench) -> None:
