@@ -143,7 +143,7 @@ def _measure_ffmpeg(folder: Path, urls: list[str], seconds: int, clock: SystemCl
 def _measure_gateway(
     folder: Path, urls: list[str], seconds: int, clock: SystemClock
 ) -> tuple[tuple[float, float], float]:
-    hall = Hall(folder, segment_s=60.0, workers=0)
+    hall = Hall(folder, segment_s=60.0, workers=0, sync_interval_s=2.0)  # the settings' defaults
     streams = [hall.add_camera(url) for url in urls]
     with hall.gateway() as process:
         hall.wait(lambda: len(hall.rows(tables.stream_state, recording="recorded")) == len(urls), 120)

@@ -45,6 +45,7 @@ class Hall:
     segment_s: float = 4.0
     workers: int = 1
     reserve_mb: int = 64
+    sync_interval_s: float = 0.5
     storage: str = ""  # the [storage] table's lines
     clock: SystemClock = field(default_factory=SystemClock)
     port: int = field(default_factory=free_port)
@@ -191,7 +192,8 @@ class Hall:
     def _write_settings(self) -> None:
         self.settings.write_text(
             f'data = "{self.root}"\n[listen]\nport = {self.port}\n'
-            f"[recording]\nsegment_s = {self.segment_s}\nsync_interval_s = 0.5\nreserve_mb = {self.reserve_mb}\n"
+            f"[recording]\nsegment_s = {self.segment_s}\nsync_interval_s = {self.sync_interval_s}\n"
+            f"reserve_mb = {self.reserve_mb}\n"
             f'[processes]\nworkers = {self.workers}\n[cameras]\nsubnets = ["127.0.0.0/8"]\nread_timeout_s = 2.0\n'
             f"[storage]\n{self.storage}\n",
             encoding="utf-8",
