@@ -33,6 +33,7 @@ test("local text and instants are inverse in the hall's zone", () => {
 
 test("lengths and days", () => {
   assert.equal(time.spanText(7_000_000), "0:07");
+  assert.equal(time.spanText(40_000), "40 ms");
   assert.equal(time.spanText(3_723_000_000), "1:02:03");
   assert.equal(time.shiftDay("2026-03-01", -1), "2026-02-28");
   assert.equal(time.knownZone("Asia/Shanghai"), true);

@@ -107,8 +107,9 @@ export function toLocal(us: number, zone: string): string {
   return `${dayOf(us, zone)}T${minuteText(us, zone)}`;
 }
 
-/** Length of time as `1:02:03` or `2:03` or `0:07`. */
+/** Length of time as `1:02:03` or `2:03` or `0:07`; less than a second in milliseconds. */
 export function spanText(us: number): string {
+  if (us > 0 && us < 1_000_000) return `${Math.max(1, Math.round(us / 1000))} ms`;
   const total = Math.max(0, Math.round(us / 1_000_000));
   const hours = Math.floor(total / 3600);
   const minutes = Math.floor((total % 3600) / 60);

@@ -49,6 +49,12 @@ export function code(list: string, value: string, values: Values = {}): string {
   return text === undefined ? value : fill(text, values);
 }
 
+/** A short note of a process, in words where there are any: `the disk failed` is looked up as `detail.the_disk_failed`. */
+export function noteText(note: string): string {
+  const text = catalogues[words.language][`detail.${note.replace(/ /g, "_")}`];
+  return text ?? note;
+}
+
 /** The sentence for an error code, with the code itself when it has none. */
 export function errorText(value: string, values: Values = {}): string {
   const key = `error.${value}`;

@@ -9,7 +9,7 @@ import { code, errorText, t } from "../i18n/index.ts";
 import { openLive } from "../live/open.ts";
 import type { LiveSocket } from "../live/socket.ts";
 import { causeText, Tile } from "../live/tile.ts";
-import { coverageBar, gapList, legend, shareText } from "../ui/coverage-bar.ts";
+import { coverageBar, gapList, legend, shareClass, shareText } from "../ui/coverage-bar.ts";
 import { DataPage } from "../ui/data-page.ts";
 import { dayPicker } from "../ui/day-picker.ts";
 import { confirmed, openDialog } from "../ui/dialog.ts";
@@ -87,7 +87,7 @@ class CameraPage extends DataPage<Data> {
       ${device?.auth_blocked ? html`<div class="notice bad" role="alert">${icon("key", 20)}<div><strong>${t("camera.auth_blocked")}</strong><p>${t("camera.auth_blocked_fix")}</p></div>
         ${manage && device ? html`<button type="button" class="primary" @click=${() => void this.#credentials(device)}>${t("camera.credentials")}</button>` : ""}</div>` : ""}
       <div class="columns">
-        <section class="card"><header><h2>${t("camera.coverage")}</h2><b class="share">${shareText(facts)}</b><span class="spring"></span>
+        <section class="card"><header><h2>${t("camera.coverage")}</h2><b class="share ${shareClass(facts)}">${shareText(facts)}</b><span class="spring"></span>
             ${dayPicker(coverage.day, dayOf(store.clock.nowUs(), store.zone), (day) => { this.#day = day; void this.refresh(); })}</header>
           ${coverageBar(facts, store.zone, 34)}
           ${legend(["ok", "pending", "bad", "warn", "quiet", "future"])}

@@ -5,7 +5,7 @@ import { clockText, dayOf, momentText } from "../core/time.ts";
 import { bytesText, offsetText } from "../core/text.ts";
 import type { CoverageSpan, ServiceWindow, Workstation } from "../core/types.ts";
 import { errorText, t } from "../i18n/index.ts";
-import { coverageBar, gapList, legend, shareText, stateText } from "../ui/coverage-bar.ts";
+import { coverageBar, gapList, legend, shareClass, shareText, stateText } from "../ui/coverage-bar.ts";
 import { DataPage } from "../ui/data-page.ts";
 import { dayPicker } from "../ui/day-picker.ts";
 import { confirmed, openDialog } from "../ui/dialog.ts";
@@ -78,7 +78,7 @@ class WorkstationsPage extends DataPage<Data> {
       ${day && day.monitors.length > 0
         ? day.monitors.map((monitor) => {
             const facts = { spans: monitor.spans, t0_us: day.t0_us, t1_us: day.t1_us, now_us: day.now_us };
-            return html`<div class="monitor-row"><span>${monitor.name}<b>${shareText(facts)}</b></span>${coverageBar(facts, store.zone)}</div>
+            return html`<div class="monitor-row"><span>${monitor.name}<b class=${shareClass(facts)}>${shareText(facts)}</b></span>${coverageBar(facts, store.zone)}</div>
               ${open ? gapList(facts, store.zone) : ""}`;
           })
         : html`<p class="hint">${t("workstations.no_monitor")}</p>`}

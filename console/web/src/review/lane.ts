@@ -4,6 +4,7 @@ import { spanAt } from "../core/coverage.ts";
 import type { TimelineCamera, TimelineSegment } from "../core/types.ts";
 import { rangesOf } from "../live/gaps.ts";
 import { canPlay } from "../live/player.ts";
+import { findMoof, headEnd, startByte } from "./boxes.ts";
 import { chooseStream, elementTime, mediaRate, mediaSeconds, presentedWall, segmentAt, type Choice } from "./mapping.ts";
 import type { MasterClock } from "./master.ts";
 import { FrameInterval, running, standing } from "./sync.ts";
@@ -16,6 +17,7 @@ const HOLE = 1;
 export const RETRY_MS = 3000;
 const AHEAD_US = 15_000_000;
 const CHUNK = 262_144;
+const HEAD = 8192;
 
 interface Loading {
   id: string;
@@ -203,13 +205,13 @@ export class CameraLane {
   #wantSegment(segment: TimelineSegment, us: number): void {
     if (!this.#buffer) return;
     if (!this.#loaded.includes(segment.id)) {
-      if (this.#loading?.id !== segment.id) void this.#load(segment);
+      if (this.#loading?.id !== segment.id) void this.#load(segment, us);
       return;
     }
     if (this.#loading) return;
     const next = this.#segments[this.#segments.indexOf(segment) + 1];
     const soon = segment.t1_us - us < AHEAD_US * Math.max(1, this.#master.rate);
-    if (next && soon && !this.#loaded.includes(next.id) && !this.#failed.has(next.id)) void this.#load(next);
+    if (next && soon && !this.#loaded.includes(next.id) && !this.#failed.has(next.id)) void this.#load(next, next.t0_us);
   }
 
   #opened(media: MediaSource): void {
@@ -230,15 +232,14 @@ export class CameraLane {
     return this.choice?.how === "converted" ? "avc1.64001F" : segment.codec;
   }
 
-  async #load(segment: TimelineSegment): Promise<void> {
+  /** Loads a segment so that `us` can be shown: from shortly before it, or whole when the first try did not reach it. */
+  async #load(segment: TimelineSegment, us: number): Promise<void> {
     this.#loading?.abort.abort();
     const job: Loading = { id: segment.id, abort: new AbortController() };
     this.#loading = job;
     try {
       await this.#evict(segment);
-      const path = `/api/media/segments/${segment.id}${this.choice?.how === "converted" ? "/converted" : ""}`;
-      const answer = await send(path, { footage: true, signal: job.abort.signal });
-      await this.#append(segment, answer, job);
+      await this.#fetch(segment, us, job);
       if (this.#loading === job) this.#loaded.push(segment.id);
     } catch (error) {
       if (job.abort.signal.aborted) return;
@@ -258,12 +259,27 @@ export class CameraLane {
     } else throw error;
   }
 
-  /** Puts the bytes in as they come, so that the first picture does not wait for the last byte. */
-  async #append(segment: TimelineSegment, answer: Response, job: Loading): Promise<void> {
+  async #fetch(segment: TimelineSegment, us: number, job: Loading): Promise<void> {
+    const converted = this.choice?.how === "converted";
+    const path = `/api/media/segments/${segment.id}${converted ? "/converted" : ""}`;
+    const ask = (range?: string): Promise<Response> =>
+      send(path, { footage: true, signal: job.abort.signal, ...(range ? { headers: { Range: range } } : {}) });
+    const from = converted || this.#again.has(segment.id) ? 0 : startByte(segment, us);
+    const head = from > 0 ? await headOf(ask) : null;
+    if (!(await this.#prepare(segment, job))) return;
+    if (head && this.#buffer) {
+      this.#buffer.appendBuffer(head);
+      await settled(this.#buffer);
+      await this.#append(await ask(`bytes=${from}-`), job, true);
+    } else await this.#append(await ask(), job, false);
+  }
+
+  /** Makes the buffer ready for another file; false when there is no buffer any more. */
+  async #prepare(segment: TimelineSegment, job: Loading): Promise<boolean> {
     const buffer = this.#buffer;
-    if (!buffer || !answer.body) return;
+    if (!buffer) return false;
     await settled(buffer);
-    if (job.abort.signal.aborted) return;
+    if (job.abort.signal.aborted) return false;
     buffer.abort();
     const type = mime(this.#codecOf(segment));
     if (type !== this.#type) {
@@ -271,6 +287,17 @@ export class CameraLane {
       buffer.changeType(type);
     }
     buffer.timestampOffset = segment.t0_us / 1_000_000;
+    return true;
+  }
+
+  /**
+   * Puts the bytes in as they come, so that the first picture does not wait for the last byte. `middle`: what comes
+   * before the first fragment is the end of another one and is left out.
+   */
+  async #append(answer: Response, job: Loading, middle: boolean): Promise<void> {
+    const buffer = this.#buffer;
+    if (!buffer || !answer.body) return;
+    let seeking = middle;
     const reader = answer.body.getReader();
     let kept: Uint8Array[] = [];
     let size = 0;
@@ -282,10 +309,18 @@ export class CameraLane {
       }
       if (size > 0 && (done || size >= CHUNK)) {
         if (job.abort.signal.aborted) return;
-        buffer.appendBuffer(join(kept, size));
-        kept = [];
-        size = 0;
-        await settled(buffer);
+        let bytes = join(kept, size);
+        if (seeking) {
+          const at = findMoof(bytes);
+          if (at >= 0) bytes = bytes.slice(at);
+          seeking = at < 0;
+        }
+        if (!seeking) {
+          kept = [];
+          size = 0;
+          buffer.appendBuffer(bytes);
+          await settled(buffer);
+        }
       }
       if (done) return;
     }
@@ -336,6 +371,15 @@ function join(parts: readonly Uint8Array[], size: number): Uint8Array<ArrayBuffe
     at += part.byteLength;
   }
   return whole;
+}
+
+/** The first bytes of a segment up to the end of its `moov`; null when they are not what is expected. */
+async function headOf(ask: (range: string) => Promise<Response>): Promise<Uint8Array<ArrayBuffer> | null> {
+  const answer = await ask(`bytes=0-${HEAD - 1}`);
+  if (answer.status !== 206) return null;
+  const bytes = new Uint8Array(await answer.arrayBuffer());
+  const end = headEnd(bytes);
+  return end === null ? null : bytes.slice(0, end);
 }
 
 /** Resolves when the buffer is ready for the next operation. */

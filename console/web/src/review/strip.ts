@@ -2,7 +2,7 @@
 import { layoutCoverage, spanAt, type CoverageClass } from "../core/coverage.ts";
 import { clockText, minuteText, preciseText } from "../core/time.ts";
 import type { CoverageSpan, TimelineStep } from "../core/types.ts";
-import { code, t } from "../i18n/index.ts";
+import { code, noteText, t } from "../i18n/index.ts";
 import { stateText } from "../ui/coverage-bar.ts";
 import { clampView, follow, panBy, ticksOf, usOf, xOf, zoomAt, type TimeView } from "./timeline.ts";
 import type { MasterClock } from "./master.ts";
@@ -251,7 +251,7 @@ export class Strip {
     const us = usOf(this.#view, event.offsetX);
     const row = this.#rows[this.#hoverRow];
     const span = row && row.kind !== "steps" ? spanAt(row.coverage, us) : null;
-    const detail = span?.detail ? ` · ${span.detail}` : "";
+    const detail = span?.detail ? ` · ${noteText(span.detail)}` : "";
     this.tip.textContent = `${preciseText(us, this.#zone)}${span ? `\n${stateText(span.state)}${detail}\n${clockText(span.t0_us, this.#zone)} – ${clockText(span.t1_us, this.#zone)}` : ""}`;
     this.tip.hidden = false;
     this.tip.style.transform = `translate(${Math.min(event.offsetX + 12, this.#view.width - 190)}px, ${event.offsetY + 16}px)`;

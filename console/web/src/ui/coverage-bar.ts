@@ -3,7 +3,7 @@ import { html, svg, type TemplateResult } from "lit";
 import { gapsOf, layoutCoverage, recordedShare, type Bar } from "../core/coverage.ts";
 import { clockText, minuteText, spanText } from "../core/time.ts";
 import type { CoverageSpan } from "../core/types.ts";
-import { code, t } from "../i18n/index.ts";
+import { code, noteText, t } from "../i18n/index.ts";
 
 const WIDTH = 1000;
 
@@ -16,7 +16,7 @@ export function stateText(state: string): string {
 }
 
 export function spanTitle(span: CoverageSpan, zone: string): string {
-  const detail = span.detail ? ` · ${span.detail}` : "";
+  const detail = span.detail ? ` · ${noteText(span.detail)}` : "";
   const length = spanText(span.t1_us - span.t0_us);
   return `${stateText(span.state)}${detail}\n${clockText(span.t0_us, zone)} – ${clockText(span.t1_us, zone)} (${length})`;
 }
@@ -56,6 +56,13 @@ export function shareText(facts: BarFacts): string {
   return share >= 1 ? "100%" : `${(Math.floor(share * 1000) / 10).toFixed(1)}%`;
 }
 
+/** How the share is coloured: good from 99 %, a warning from 95 %. */
+export function shareClass(facts: BarFacts): string {
+  const share = recordedShare(facts.spans, facts.now_us);
+  if (share === null) return "none";
+  return share >= 0.99 ? "good" : share >= 0.95 ? "fair" : "poor";
+}
+
 export function legend(kinds: readonly string[]): TemplateResult {
   return html`<ul class="legend">${kinds.map((kind) => html`<li><i class="swatch cov-${kind}"></i>${t(`legend.${kind}`)}</li>`)}</ul>`;
 }
@@ -67,7 +74,7 @@ export function gapList(facts: BarFacts, zone: string): TemplateResult {
     <thead><tr><th>${t("coverage.from")}</th><th>${t("coverage.to")}</th><th>${t("coverage.length")}</th><th>${t("coverage.reason")}</th><th>${t("coverage.detail")}</th></tr></thead>
     <tbody>${gaps.map(
       (gap) => html`<tr><td class="num">${clockText(gap.t0_us, zone)}</td><td class="num">${gap.t1_us >= facts.now_us ? t("coverage.still") : clockText(gap.t1_us, zone)}</td>
-        <td class="num">${spanText(Math.min(gap.t1_us, facts.now_us) - gap.t0_us)}</td><td>${stateText(gap.state)}</td><td class="dim">${gap.detail}</td></tr>`,
+        <td class="num">${spanText(Math.min(gap.t1_us, facts.now_us) - gap.t0_us)}</td><td>${stateText(gap.state)}</td><td class="dim">${noteText(gap.detail)}</td></tr>`,
     )}</tbody>
   </table>`;
 }
