@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Select, insert, select
 from console.services.access import Actor, Purpose
 from console.services.audit_log import AuditLog
 from storage.archive.catalog import Catalog
-from storage.archive.tables import purpose, session
+from storage.archive.tables import purpose
 from storage.clock import Clock
 from storage.errors import InvalidInput, NotAuthenticated, NotPermitted
 from storage.ids import new_id
@@ -49,6 +49,7 @@ class Purposes:
                 insert(purpose).values(
                     id=stated.id,
                     account_id=actor.account_id,
+                    session_hash=actor.session_hash,
                     code=code.value,
                     reference=reference,
                     note=note.strip(),
@@ -79,11 +80,7 @@ def _last(conn: Connection, actor: Actor) -> Purpose | None:
 
 
 def _of_session(actor: Actor) -> Select[Any]:
-    return (
-        select(purpose)
-        .join(session, session.c.account_id == purpose.c.account_id)
-        .where(session.c.token_hash == actor.session_hash, purpose.c.created_us >= session.c.created_us)
-    )
+    return select(purpose).where(purpose.c.account_id == actor.account_id, purpose.c.session_hash == actor.session_hash)
 
 
 def _purpose(row: Mapping[Any, Any]) -> Purpose:

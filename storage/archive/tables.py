@@ -159,6 +159,7 @@ purpose = Table(
     metadata,
     _id(),
     _ref("account_id", "account"),
+    Column("session_hash", LargeBinary(32), nullable=True),  # the one session in which it counts; that row goes
     _code("code"),  # PurposeCode
     _text("reference"),
     _text("note"),
