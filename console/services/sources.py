@@ -11,20 +11,22 @@ from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import Connection, Row, func, insert, select
+from sqlalchemy import Connection, Row, func, insert, select, update
 
 from console.services.access import Actor
-from console.services.audit_log import AuditLog
+from console.services.audit_log import AuditLog, Detail
 from console.services.days import zone_of
 from console.services.names import clean_name
 from console.services.sequences import holes, last_sequence
+from storage.archive.alarms import close_alarm
 from storage.archive.catalog import Catalog
 from storage.archive.tables import case_event, event_source
 from storage.clock import Clock
-from storage.errors import Conflict, InvalidInput
+from storage.errors import Conflict, InvalidInput, NotFound
 from storage.identity.boxes import SecretBox
 from storage.identity.requests import MemoryNonces, SharedSecret, verify_headers
 from storage.ids import new_id
+from storage.model import AlarmKind
 
 SECRET_BYTES = 32
 """A source's secret is shown as twice as many hexadecimal characters; that text, as ASCII, is the HMAC key."""
@@ -90,6 +92,42 @@ class Sources:
             row = conn.execute(select(event_source).where(event_source.c.id == source_id)).one()
             return {"source": _shown(conn, row), "secret": secret}
 
+    def change(
+        self, actor: Actor, source_id: UUID, *, name: str | None = None, disabled: bool | None = None
+    ) -> dict[str, Any]:
+        """Rename a source, stop taking its events or take them again. What it sent stays.
+
+        Raises:
+            NotFound: `source_unknown`. InvalidInput: `name_empty` or `name_long`.
+        """
+        values: dict[str, Any] = {} if name is None else {"name": clean_name(name)}
+        with self._catalog.write() as conn:
+            known = _require(conn, source_id)
+            if disabled is not None and disabled != (known.disabled_us is not None):
+                values["disabled_us"] = self._clock.now_us() if disabled else None
+            if values:
+                conn.execute(update(event_source).where(event_source.c.id == source_id).values(**values))
+            if disabled:
+                for kind in (AlarmKind.SEQUENCE_HOLE, AlarmKind.SEQUENCE_CONFLICT):
+                    close_alarm(conn, self._clock, kind, f"source:{source_id}")
+            changed: Detail = {"changed": sorted(values), "disabled": bool(disabled)}
+            self._audit.record(conn, actor, "source_change", f"source:{source_id}", detail=changed)
+            return _shown(conn, _require(conn, source_id))
+
+    def renew_secret(self, actor: Actor, source_id: UUID) -> dict[str, Any]:
+        """Replace a source's secret; the answer holds the new one, which is shown this once and never again.
+
+        Raises:
+            NotFound: `source_unknown`.
+        """
+        secret = secrets.token_hex(SECRET_BYTES)
+        with self._catalog.write() as conn:
+            row = _require(conn, source_id)
+            box = self._box.seal(secret.encode("ascii"), source_id.bytes)
+            conn.execute(update(event_source).where(event_source.c.id == source_id).values(secret_box=box))
+            self._audit.record(conn, actor, "source_secret_renew", f"source:{source_id}")
+            return {"source": _shown(conn, row), "secret": secret}
+
     def list_all(self) -> list[dict[str, Any]]:
         """Every source with the holes in its sequence."""
         with self._catalog.read() as conn:
@@ -123,6 +161,13 @@ class Sources:
     def _seen(self, code: str, nonce: bytes, expires_us: int) -> bool:
         with self._nonce_lock:
             return self._nonces(code, nonce, expires_us)
+
+
+def _require(conn: Connection, source_id: UUID) -> Row[Any]:
+    row = conn.execute(select(event_source).where(event_source.c.id == source_id)).first()
+    if row is None:
+        raise NotFound("source_unknown", "there is no such source")
+    return row
 
 
 def _shown(conn: Connection, row: Row[Any]) -> dict[str, Any]:

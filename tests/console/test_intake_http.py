@@ -94,3 +94,46 @@ def test_the_description_shows_what_an_event_is(hall: ConsoleWorld) -> None:
 
     assert batch["items"] == event
     assert {"sequence", "kind", "at", "case_number", "window"} <= event["properties"].keys()
+
+
+def test_a_disabled_source_is_unknown_until_it_is_enabled_again(hall: ConsoleWorld, secret: str) -> None:
+    administrator = hall.person(Role.SYSTEM_ADMIN)
+    assert post(hall, secret, [accepted(1), accepted(3)]).status_code == 200
+    (source,) = administrator.get("/api/sources").json()["sources"]
+    path = f"/api/sources/{source['id']}"
+
+    disabled = administrator.patch(path, {"disabled": True, "name": "旧审批系统"}).json()
+    assert (disabled["disabled_us"], disabled["name"], disabled["events"]) == (hall.clock.now_us(), "旧审批系统", 2)
+    refused = post(hall, secret, [accepted(2)])
+    assert (refused.status_code, refused.json()["error"]["code"]) == (401, "key_unknown")
+    assert administrator.get("/api/problems").json()["problems"] == []
+
+    hall.clock.advance(60)
+    assert administrator.patch(path, {"disabled": True}).json()["disabled_us"] == disabled["disabled_us"]
+    assert administrator.patch(path, {"disabled": False}).json()["disabled_us"] is None
+    assert post(hall, secret, [accepted(2)]).json()["accepted"] == 1
+    rows = administrator.get("/api/audit", action="source_change").json()["rows"]
+    assert [row["detail"]["changed"] for row in rows] == [["disabled_us"], [], ["disabled_us", "name"]]
+
+
+def test_a_new_secret_ends_the_old_one(hall: ConsoleWorld, secret: str) -> None:
+    administrator = hall.person(Role.SYSTEM_ADMIN)
+    (source,) = administrator.get("/api/sources").json()["sources"]
+    renewed = administrator.post(f"/api/sources/{source['id']}/secret").json()
+
+    assert renewed["source"]["id"] == source["id"]
+    assert post(hall, secret, [accepted(1)]).json()["error"]["code"] == "signature_wrong"
+    assert post(hall, renewed["secret"], [accepted(1)]).json()["accepted"] == 1
+    (row,) = administrator.get("/api/audit", action="source_secret_renew").json()["rows"]
+    assert row["subject"] == f"source:{source['id']}"
+    assert renewed["secret"] not in json.dumps(row)
+
+
+@pytest.mark.parametrize("what", ["", "/secret"])
+def test_a_source_that_is_not_there_and_people_who_may_not(hall: ConsoleWorld, secret: str, what: str) -> None:
+    path = f"/api/sources/01234567-89ab-7cde-8f01-23456789abcd{what}"
+    for role, status in ((Role.SYSTEM_ADMIN, 404), (Role.AUDITOR, 403), (Role.HALL_ADMIN, 403)):
+        person = hall.person(role)
+        answer = person.post(path) if what else person.patch(path, {"name": "x"})
+        assert answer.status_code == status
+    assert secret
