@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
@@ -31,6 +32,8 @@ log = logging.getLogger(__name__)
 
 JSON_LIMIT = 1 << 20
 UPLOAD_LIMIT = 8 << 20
+BODY_S = 120.0
+"""Seconds for a whole body: a full upload at half a megabit a second."""
 UPLOAD_PREFIX = "/agent/v1/segments/"
 STATUS: tuple[tuple[type[SunhallError], int], ...] = (
     (NotAuthenticated, 401),
@@ -102,7 +105,7 @@ async def on_http(_request: Request, error: Exception) -> Response:
     """Starlette's own refusals (404, 405, 413) in the same form."""
     if not isinstance(error, HTTPException):
         raise error
-    codes = {404: "not_found", 405: "method_not_allowed", 413: "body_too_large"}
+    codes = {404: "not_found", 405: "method_not_allowed", 408: "body_too_slow", 413: "body_too_large"}
     code = codes.get(error.status_code, "http_error")
     return problem(error.status_code, code, str(error.detail), {}, error.headers)
 
@@ -138,10 +141,13 @@ class SecurityHeaders:
 
 
 class BodyCap:
-    """Refuses bodies over the cap with 413, by their declared length or as soon as they grow over it."""
+    """Refuses bodies over the cap with 413, by their declared length or as soon as they grow; slow ones with 408."""
 
-    def __init__(self, app: ASGIApp, limit: int = JSON_LIMIT, upload_limit: int = UPLOAD_LIMIT) -> None:
+    def __init__(
+        self, app: ASGIApp, limit: int = JSON_LIMIT, upload_limit: int = UPLOAD_LIMIT, body_s: float = BODY_S
+    ) -> None:
         self._app = app
+        self._body_s = body_s
         self._limit = limit
         self._upload_limit = upload_limit
 
@@ -155,16 +161,24 @@ class BodyCap:
             answer = problem(413, "body_too_large", "the body is larger than this route takes", {"limit": limit})
             await answer(scope, receive, send)
             return
-        await self._app(scope, _capped(receive, limit), send)
+        await self._app(scope, _capped(receive, limit, self._body_s), send)
 
 
-def _capped(receive: Receive, limit: int) -> Callable[[], Awaitable[Message]]:
-    seen = 0
+def _capped(receive: Receive, limit: int, body_s: float) -> Callable[[], Awaitable[Message]]:
+    seen, whole = 0, False
+    until = asyncio.get_running_loop().time() + body_s
 
     async def capped() -> Message:
-        nonlocal seen
-        message = await receive()
+        nonlocal seen, whole
+        if whole:
+            return await receive()  # only the end of the connection comes now
+        try:
+            async with asyncio.timeout_at(until):
+                message = await receive()
+        except TimeoutError as error:
+            raise HTTPException(408, "the body did not arrive in time") from error
         seen += len(message.get("body", b""))
+        whole = not message.get("more_body", False)
         if seen > limit:
             raise HTTPException(413, "the body is larger than this route takes")
         return message

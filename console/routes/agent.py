@@ -8,7 +8,7 @@ from uuid import UUID
 from fastapi import APIRouter, Header, Response
 from pydantic import ConfigDict, Field, ValidationError
 
-from console.routes.bodies import Body, Secret, Us
+from console.routes.bodies import Body, Said, Secret, Us
 from console.routes.guard import Guard
 from console.services.access import Actor
 from console.services.agents import Agents, Claim, Enrolment, MonitorFacts, Report, SegmentHeader
@@ -16,7 +16,7 @@ from console.services.signatures import SignedWorkstation, WorkstationSignatures
 from storage.clock import Clock
 from storage.errors import InvalidInput
 
-Label = Annotated[str, Field(max_length=64)]
+Label = Annotated[Said, Field(max_length=64)]
 Side = Annotated[int, Field(ge=0, le=65_535)]
 Count = Annotated[int, Field(ge=0, lt=1 << 31)]
 Bytes = Annotated[int, Field(ge=0, lt=1 << 62)]
@@ -49,8 +49,8 @@ class EnrolBody(AgentBody):
 
     code: Secret
     public_key: Annotated[str, Field(max_length=64)]
-    machine_id: Annotated[str, Field(max_length=200)] = ""
-    hostname: Annotated[str, Field(max_length=255)] = ""
+    machine_id: Annotated[Said, Field(max_length=200)] = ""
+    hostname: Annotated[Said, Field(max_length=255)] = ""
     version: Label = ""
     monitors: Monitors = Field(default_factory=list)
 
@@ -62,7 +62,7 @@ class ClaimBody(AgentBody):
     t0_us: Us
     t1_us: Us
     state: Label
-    detail: Annotated[str, Field(max_length=8000)] = ""
+    detail: Annotated[Said, Field(max_length=8000)] = ""
 
 
 class SpoolBody(AgentBody):

@@ -23,7 +23,7 @@ def router(audit: AuditLog, catalog: Catalog, guard: Guard) -> APIRouter:
         actor: Annotated[Actor, guard.actor(Action.AUDIT_READ)],
         before_us: Annotated[int | None, Query(ge=0, lt=1 << 62)] = None,
         limit: Annotated[int, Query(ge=1, le=500)] = 100,
-        action: Annotated[str | None, Query(max_length=40)] = None,
+        action: Annotated[str | None, Query(pattern=r"^[a-z_]{1,40}$")] = None,
     ) -> dict[str, Any]:
         footage_only = not may_ever(actor, Action.AUDIT_READ_ALL)
         with catalog.read() as conn:

@@ -5,6 +5,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Query
 
+from console.routes.bodies import Name
 from console.routes.guard import Guard
 from console.services.access import Action
 from console.services.cases import Cases
@@ -22,7 +23,7 @@ def router(cases: Cases, guard: Guard) -> APIRouter:
         dependencies=[guard.actor(Action.CASES_READ)],
     )
     def search_cases(
-        q: Annotated[str, Query(min_length=1, max_length=200)],
+        q: Annotated[Name, Query(min_length=1)],
     ) -> dict[str, Any]:
         return {"cases": cases.search(q)}
 

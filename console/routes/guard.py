@@ -17,7 +17,6 @@ import hmac
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Protocol
-from urllib.parse import urlsplit
 from uuid import UUID
 
 from fastapi import Depends, Request, WebSocket, WebSocketException
@@ -27,6 +26,7 @@ from starlette.requests import HTTPConnection
 from console.services.access import ANONYMOUS, FOOTAGE_ACTIONS, Action, Actor, Purpose, authorise, may_ever
 from console.services.signatures import SignedRequest as SignedRequest
 from storage.errors import InvalidInput, NotAuthenticated, NotPermitted
+from storage.identity.requests import SIGNATURE
 from storage.ids import parse_id
 
 COOKIE = "__Host-sunhall"
@@ -127,6 +127,8 @@ class Signed(Gate):
         self._verify = verify
 
     async def __call__(self, request: Request) -> Any:
+        if SIGNATURE not in request.headers:  # a stranger's megabytes are not worth reading
+            raise NotAuthenticated("signature_missing", f"the header {SIGNATURE} is missing")
         body = await request.body()
         signed = SignedRequest(request.headers, request.method, target_of(request), body)
         return await run_in_threadpool(self._verify, signed)
@@ -205,11 +207,9 @@ def target_of(request: Request) -> str:
 
 def is_same_origin(connection: HTTPConnection) -> bool:
     """Whether `Origin` is present and names the host that was asked."""
-    origin = connection.headers.get("origin", "")
-    host = connection.headers.get("host", "")
-    parts = urlsplit(origin)
-    secure = connection.url.scheme in ("https", "wss")
-    return bool(host) and parts.netloc.lower() == host.lower() and parts.scheme == ("https" if secure else "http")
+    origin, host = (connection.headers.get(name, "").lower() for name in ("origin", "host"))
+    scheme = "https" if connection.scope.get("scheme") in ("https", "wss") else "http"
+    return bool(host) and origin == f"{scheme}://{host}"
 
 
 def require_same_origin(request: Request) -> None:

@@ -16,7 +16,7 @@ from console.services.access import ANONYMOUS
 from console.services.audit_log import AuditLog
 from console.services.halls import hall_clock, hall_row
 from console.services.names import natural_key
-from console.services.throttle import Throttle
+from console.services.throttle import Throttle, address_key
 from console.services.window_map import WORKSTATION, WindowMap
 from console.services.workstations import code_hash
 from screen_capture.decode import read_index
@@ -33,6 +33,8 @@ from storage.model import AlarmKind, CoverageSpan, ScreenSegment
 AHEAD_US = 300 * US
 """How far into the future a claim may reach: as far as a signed request's time may be off."""
 MOST_MONITORS = 16
+MOST_CLAIMED_US = 4000 * 86_400 * US
+"""All claims of one report together; each day of a claim becomes a row."""
 DETAIL_LENGTH = 500
 """Of a claim's detail so much is kept; a long error text is no reason to refuse the claim."""
 
@@ -125,7 +127,7 @@ class Agents:
             Conflict: `key_enrolled`: that key belongs to a workstation, as on a copied disk.
             InvalidInput: the key or the monitors cannot be taken.
         """
-        key = f"address:{address}"
+        key = address_key(address)
         if len(asked.public_key) != 32 or not 0 <= len(asked.monitors) <= MOST_MONITORS:
             raise InvalidInput("enrolment_invalid", "an enrolment has an Ed25519 key of 32 bytes and a few monitors")
         self.throttle.attempt(key)
@@ -233,6 +235,8 @@ class Agents:
     def _checked(self, report: Report, now: int) -> dict[str, list[CoverageSpan]]:
         if len(report.monitors) > MOST_MONITORS:
             raise InvalidInput("too_many_monitors", f"at most {MOST_MONITORS} monitors", most=MOST_MONITORS)
+        if sum(claim.t1_us - claim.t0_us for claim in report.coverage if claim.t1_us > claim.t0_us) > MOST_CLAIMED_US:
+            raise InvalidInput("coverage_long", "the claims are about more than eleven years: check the clocks")
         spans: dict[str, list[CoverageSpan]] = {item.name: [] for item in report.monitors}
         for claim in report.coverage:
             if claim.monitor not in spans:

@@ -100,9 +100,9 @@ class Devices:
         Raises:
             Unavailable: the gateway is away. InvalidInput, DeviceError: a subnet may not be scanned.
         """
-        answer = self.gateway.discover(mode, subnets)
         with self.catalog.write() as conn:
             self.audit.record(conn, actor, "devices_discover", "hall", None, {"mode": mode, "subnets": list(subnets)})
+        answer = self.gateway.discover(mode, subnets)
         with self.catalog.read() as conn:
             found = [_discovered(conn, item) for item in answer.get("devices", [])]
         note = "local_subnet_only" if mode == "multicast" and not found else None
@@ -114,10 +114,9 @@ class Devices:
         Raises:
             DeviceError: how it failed. Unavailable: the gateway is away.
         """
-        answer = dict(self._probe(at, new_id(self.clock)))
+        answer = dict(self._probe(actor, at, new_id(self.clock)))
         answer.pop("sealed", None)
-        with self.catalog.write() as conn:
-            self.audit.record(conn, actor, "device_probe", f"address:{at.address}:{at.port}")
+        with self.catalog.read() as conn:
             known = find_registered(conn, str(answer["device"].get("serial") or ""), at.address, at.port)
         return {**answer, "registered": str(known) if known else None, "warnings": warnings_of(answer)}
 
@@ -131,7 +130,7 @@ class Devices:
         """
         self._refuse_known_address(at)
         device_id = new_id(self.clock)
-        answer = self._probe(at, device_id)
+        answer = self._probe(actor, at, device_id)
         new = Registration(device_id, at.address, at.port, at.username, name or at.address, answer)
         wanted = channels if channels is not None else _all_channels(answer, new.name)
         with self.catalog.write() as conn:
@@ -209,7 +208,10 @@ class Devices:
             for kind in (AlarmKind.CAMERA_OFFLINE, AlarmKind.CAMERA_AUTHENTICATION, AlarmKind.CAMERA_CLOCK):
                 close_alarm(conn, self.clock, kind, f"camera:{row.id}")
 
-    def _probe(self, at: Credentials, device_id: UUID) -> Any:
+    def _probe(self, actor: Actor, at: Credentials, device_id: UUID) -> Any:
+        """Have the gateway knock at an address; that somebody asked for it is on record first, however it ends."""
+        with self.catalog.write() as conn:
+            self.audit.record(conn, actor, "device_probe", f"address:{at.address}:{at.port}")
         request = ProbeRequest(device_id, at.address.strip(), at.port, at.username, at.password)
         return probed(self.gateway.probe(request))
 

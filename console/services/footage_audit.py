@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections import OrderedDict
 from uuid import UUID
@@ -15,12 +16,15 @@ AGAIN_S = 300.0
 """Further requests of one session for the same subject under the same purpose share a row for this long."""
 REMEMBERED = 20_000
 
+_Key = tuple[bytes, UUID | None, str, str, str]
+
 
 class FootageAudit:
     """Records that somebody is about to see footage. Blocking; thread-safe.
 
     A player asks for one segment in several ranges, and a scrubber asks for many pictures of one minute: those share
-    the row that was committed before the first of them.
+    the row that was committed before the first of them. What differs in its detail (another stretch of the same
+    stream) gets a row of its own.
     """
 
     def __init__(self, catalog: Catalog, audit: AuditLog, clock: Clock) -> None:
@@ -28,11 +32,11 @@ class FootageAudit:
         self._audit = audit
         self._clock = clock
         self._lock = threading.Lock()
-        self._recorded: OrderedDict[tuple[bytes, UUID | None, str, str], float] = OrderedDict()
+        self._recorded: OrderedDict[_Key, float] = OrderedDict()
 
     def record(self, actor: Actor, action: str, subject: str, detail: Detail | None = None) -> None:
         """Commit the row, unless this session has one for the subject; when it raises, nothing may be shown."""
-        key = (actor.session_hash, actor.purpose_id, action, subject)
+        key = (actor.session_hash, actor.purpose_id, action, subject, json.dumps(detail, sort_keys=True))
         now = self._clock.monotonic()
         with self._lock:
             recorded = self._recorded.get(key)

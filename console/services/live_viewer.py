@@ -53,6 +53,10 @@ class Viewer:
         """Bytes of media that wait."""
         return self._media_bytes
 
+    @property
+    def _budget(self) -> int:
+        return max(LEAST_BYTES, CHANNEL_BYTES * len(self.channels))
+
     def say(self, **message: Any) -> None:
         """Queue a control message."""
         text = json.dumps(message, separators=(",", ":"))
@@ -65,7 +69,9 @@ class Viewer:
         self._send(channel, INIT, 0, init)
 
     def send_group(self, channel: Channel, group: list[tuple[bool, bytes]]) -> None:
-        """Queue the group of pictures that a subscription starts with; it does not count against the budget's limit."""
+        """Queue the group of pictures that a subscription starts with, or nothing of it when much waits already."""
+        if self._media_bytes > self._budget:
+            return  # the next key frame begins it
         for key, payload in group:
             if key or not (channel.waiting or channel.keys_only):
                 channel.waiting = False
@@ -78,7 +84,7 @@ class Viewer:
         if channel.waiting and not key:
             channel.dropped += channel.dropped > 0
             return
-        if self._media_bytes > max(LEAST_BYTES, CHANNEL_BYTES * len(self.channels)):
+        if self._media_bytes > self._budget:
             channel.waiting = True
             channel.dropped += 1
             return

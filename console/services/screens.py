@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Generic, Literal, TypeVar
 from uuid import UUID
@@ -22,7 +23,7 @@ from storage.archive import queries
 from storage.archive.catalog import Catalog
 from storage.archive.queries import StoredScreen
 from storage.clock import Clock
-from storage.errors import NotFound, ObjectDamaged
+from storage.errors import NotFound, ObjectDamaged, Unavailable
 from storage.model import CoverageState, Span
 
 PictureFormat = Literal["webp", "png"]
@@ -31,6 +32,10 @@ K = TypeVar("K", bound=Hashable)
 GROUP_BYTES = 48 << 20
 PICTURE_BYTES = 64 << 20
 LARGEST_GROUP = 8 << 20
+AT_ONCE = 2
+"""Pictures made at the same time: the largest that a segment may hold takes half a gigabyte while it is made."""
+MOST_WAITING = 12
+"""Requests that may wait for their turn; more would take the threads that everybody else needs."""
 _STANDING = frozenset({CoverageState.RECORDING.value, CoverageState.UNCHANGED.value})
 
 
@@ -57,12 +62,19 @@ class ByteCache(Generic[K]):
         """Bytes kept now."""
         return self._size
 
+    def peek(self, key: K) -> bytes | None:
+        """What is kept under `key`, if anything."""
+        with self._lock:
+            if key not in self._kept:
+                return None
+            self._kept.move_to_end(key)
+            return self._kept[key]
+
     def get(self, key: K, make: Callable[[], bytes]) -> bytes:
         """What is kept under `key`, made now when nothing is."""
-        with self._lock:
-            if key in self._kept:
-                self._kept.move_to_end(key)
-                return self._kept[key]
+        known = self.peek(key)
+        if known is not None:
+            return known
         made = make()
         with self._lock:
             self._size += len(made) - len(self._kept.pop(key, b""))
@@ -71,6 +83,34 @@ class ByteCache(Generic[K]):
                 _, dropped = self._kept.popitem(last=False)
                 self._size -= len(dropped)
         return made
+
+
+class Turns:
+    """Lets few do heavy work at the same time, and few wait for it. Thread-safe."""
+
+    def __init__(self, at_once: int, waiting: int) -> None:
+        self._room = threading.BoundedSemaphore(at_once)
+        self._lock = threading.Lock()
+        self._free = at_once + waiting
+
+    @property
+    def free(self) -> int:
+        """How many more may come now."""
+        return self._free
+
+    @contextmanager
+    def take(self) -> Iterator[None]:
+        """Wait for a turn and have it for the block. Raises Unavailable (`pictures_busy`) when too many wait."""
+        with self._lock:
+            if not self._free:
+                raise Unavailable("pictures_busy", "too many screen pictures are asked for at once: ask again")
+            self._free -= 1
+        try:
+            with self._room:
+                yield
+        finally:
+            with self._lock:
+                self._free += 1
 
 
 class Screens:
@@ -84,13 +124,14 @@ class Screens:
         self._clock = clock
         self._groups: ByteCache[UUID] = ByteCache(GROUP_BYTES)
         self._pictures: ByteCache[tuple[UUID, int, PictureFormat]] = ByteCache(PICTURE_BYTES)
+        self._turns = Turns(AT_ONCE, MOST_WAITING)
 
     def picture_at(self, actor: Actor, monitor_id: UUID, t_us: int, picture_format: PictureFormat) -> ScreenPicture:
         """The picture in force at `t_us`; the audit row is committed before the group is opened.
 
         Raises:
             NotFound: `no_picture`: none was taken yet, or the screen was locked, paused, off... then (`state`).
-            StorageError, MediaError, Unavailable: the group is missing, damaged, or its store is away.
+            StorageError, MediaError, Unavailable: the group is missing, damaged, its store is away, or too many ask.
         """
         with self._catalog.read() as conn:
             stored, index = _in_force(conn, monitor_id, t_us, self._clock.now_us())
@@ -98,11 +139,17 @@ class Screens:
         span = stored.segment
         detail: Detail = {"monitor": str(monitor_id), "t0_us": span.t0_us, "t1_us": span.t1_us}
         self._audit.record(actor, "screen_view", f"screen:{segment_id}", detail)
-        data = self._pictures.get(
-            (segment_id, index, picture_format), lambda: self._encode(stored, index, picture_format)
-        )
+        data = self._picture(stored, index, picture_format)
         self._views.note(actor, "screen", monitor_id, Span(t_us, t_us + 1))
         return ScreenPicture(data, f"image/{picture_format}", stored.picture_times_us[index])
+
+    def _picture(self, stored: StoredScreen, index: int, picture_format: PictureFormat) -> bytes:
+        key = (stored.segment.id, index, picture_format)
+        known = self._pictures.peek(key)
+        if known is not None:
+            return known
+        with self._turns.take():  # while waiting another may have made it
+            return self._pictures.get(key, lambda: self._encode(stored, index, picture_format))
 
     def _encode(self, stored: StoredScreen, index: int, picture_format: PictureFormat) -> bytes:
         group = self._groups.get(stored.segment.id, lambda: self._read(stored))

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Row, delete, insert, or_, select, update
 from console.services.access import ANONYMOUS, Actor
 from console.services.audit_log import AuditLog
 from console.services.passwords import Passwords
-from console.services.throttle import Throttle
+from console.services.throttle import Throttle, address_key
 from storage.archive.catalog import Catalog
 from storage.archive.tables import account, account_role, hall, session
 from storage.clock import US, Clock
@@ -49,8 +49,8 @@ class Sessions:
             NotAuthenticated: `wrong_credentials`, or `too_many_attempts` with `retry_s`.
         """
         folded = login.strip().lower()[:64]
-        account_key, address_key = f"account:{folded}", f"address:{address}"
-        self.throttle.attempt(account_key, address_key)
+        account_key, peer_key = f"account:{folded}", address_key(address)
+        self.throttle.attempt(account_key, peer_key)
         with self.catalog.read() as conn:
             found = conn.execute(select(account).where(account.c.login == folded)).first()
         fits = self.passwords.matches(found.password_hash if found else None, password)
@@ -58,7 +58,7 @@ class Sessions:
             self._record_failure(found, address)
             raise NotAuthenticated("wrong_credentials", "login or password is wrong")
         self.throttle.forgive(account_key)
-        self.throttle.undo(address_key)
+        self.throttle.undo(peer_key)
         return self._open(found, address)
 
     def logout(self, actor: Actor) -> None:

@@ -19,7 +19,7 @@ from console.services.accounts import Accounts, NewAccount, any_administrator
 from console.services.audit_log import AuditLog
 from console.services.days import Period, check_periods
 from console.services.hall import HallChange, WindowRange, checked_values, write_periods, write_windows
-from console.services.throttle import Throttle
+from console.services.throttle import Throttle, address_key
 from storage.archive.catalog import Catalog
 from storage.archive.tables import hall
 from storage.clock import Clock
@@ -95,7 +95,7 @@ class Setup:
             NotAuthenticated: `setup_code_invalid`, or `too_many_attempts` with `retry_s`.
             Conflict: the first run is over (`setup_done`).
         """
-        key = f"address:{address}"
+        key = address_key(address)
         if not self.needed():
             raise Conflict("setup_done", "the first run is over: log in")
         self.throttle.attempt(key, "setup")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import threading
 from dataclasses import dataclass
 
@@ -19,6 +20,17 @@ KEYS_KEPT = 10_000
 class _Failures:
     count: int
     last: float
+
+
+def address_key(address: str) -> str:
+    """The key of a peer's address. One machine has all of an IPv6 /64, so that counts as one address."""
+    try:
+        found = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return f"address:{address}"
+    if isinstance(found, ipaddress.IPv4Address) or found.ipv4_mapped:
+        return f"address:{getattr(found, 'ipv4_mapped', None) or found}"
+    return f"address:{ipaddress.IPv6Network((found, 64), strict=False)}"
 
 
 class Throttle:
