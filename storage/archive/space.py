@@ -66,6 +66,8 @@ class SpaceRules:
     """Warn when the free space, falling as it does now, reaches the reserve within this time."""
     window_s: int = 3600
     """The fall is measured over this time."""
+    least_s: int = 600
+    """A fall seen for less than this says nothing yet: somebody copied a file."""
 
 
 class DiskGuard:
@@ -112,7 +114,7 @@ class DiskGuard:
                 self._samples.popleft()
             since, before = self._samples[0]
         fallen, took = before - free, now - since
-        if fallen <= 0 or took <= 0:
+        if fallen <= 0 or took < self._rules.least_s:
             return None
         return max(0, int((free - self._rules.reserve_bytes) * took / fallen))
 

@@ -22,7 +22,7 @@ from storage.model import AlarmKind
 from tests.fakes.archive import MINUTE, Hall
 
 MIB = 1 << 20
-RULES = SpaceRules(reserve_bytes=100 * MIB, horizon_s=3600, window_s=600)
+RULES = SpaceRules(reserve_bytes=100 * MIB, horizon_s=3600, window_s=600, least_s=180)
 
 
 def guard(hall: Hall, volume: FakeVolume) -> DiskGuard:
@@ -45,6 +45,16 @@ def test_recording_is_refused_before_the_reserve_is_touched(any_hall: Hall) -> N
     volume.free_bytes = 300 * MIB
     disk.check()
     disk.admit(8 * MIB)
+    assert open_kinds(any_hall) == set()
+
+
+def test_a_fall_of_a_minute_is_no_forecast(any_hall: Hall) -> None:
+    volume = FakeVolume(10_000 * MIB, 2000 * MIB)
+    disk = guard(any_hall, volume)
+    disk.check()
+    any_hall.clock.advance(60)
+    volume.free_bytes -= 1000 * MIB
+    disk.check()
     assert open_kinds(any_hall) == set()
 
 
