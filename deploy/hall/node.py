@@ -69,10 +69,12 @@ def console_answers(folder: HallFolder, ports: Ports) -> bool:
     """Whether the console answers over HTTPS with the hall's own certificate."""
     if not folder.certificate_authority.exists():
         return False
+    trust = ssl.create_default_context(cafile=str(folder.certificate_authority))
+    connection = http.client.HTTPSConnection(ports.reachable_host, ports.console, timeout=2.0, context=trust)
     try:
-        trust = ssl.create_default_context(cafile=str(folder.certificate_authority))
-        connection = http.client.HTTPSConnection(ports.reachable_host, ports.console, timeout=2.0, context=trust)
         connection.request("GET", "/health")
         return connection.getresponse().status == 200
     except (OSError, http.client.HTTPException):
         return False
+    finally:
+        connection.close()
