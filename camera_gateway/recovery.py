@@ -7,26 +7,26 @@ are cut to their last whole fragment, placed and committed as salvaged; runs tha
 from __future__ import annotations
 
 import logging
-import os
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import UUID
 
-from sqlalchemy import func, select
+from sqlalchemy import select
 
+from camera_gateway.fmp4.reader import read_head
 from camera_gateway.fmp4.salvage import FileFacts, inspect, salvage
-from camera_gateway.recorder.disk import Placement, place_with_mark, placed_mark
+from camera_gateway.fmp4.writer import Identity
+from camera_gateway.recorder.disk import Placement, place_with_mark, placed_mark, set_aside
 from storage.archive.catalog import Catalog
-from storage.archive.ingest import Ingest
-from storage.archive.tables import run, segment
+from storage.archive.ingest import Ingest, last_t1_us
+from storage.archive.tables import run
 from storage.clock import US
-from storage.errors import MediaError, SunhallError
+from storage.errors import MediaError, StorageFull, SunhallError, Unavailable
 from storage.model import CameraSegment, RunEnd
 
 log = logging.getLogger(__name__)
-
-QUARANTINE = "quarantine"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +36,8 @@ class Recovered:
     adopted: int = 0
     salvaged: int = 0
     quarantined: int = 0
+    left: int = 0
+    """Files that the disk did not give or take now; the next start tries again."""
     runs_closed: int = 0
 
 
@@ -49,49 +51,47 @@ class Recovery:
         self._catalog = catalog
 
     def run(self, stream_ids: Iterable[UUID]) -> Recovered:
-        """Recover and report.
+        """Recover and report. One bad file keeps neither the others nor the recording that follows.
 
         Raises:
-            Unavailable: the catalog is away: nothing is lost, call again.
-            OSError: the disk refused.
+            Unavailable, StorageFull: the catalog is away or full: nothing is lost, call again.
         """
-        adopted = salvaged = quarantined = closed = 0
+        counts: Counter[str] = Counter()
         for stream_id in sorted(stream_ids):
             folder = self._staging / str(stream_id)
-            for mark in sorted(folder.glob("*.placed")):
-                adopted += self._rescue(mark, finished=True)
-            for part in sorted(folder.glob("*.part")):
-                kept = self._rescue(part, finished=False)
-                salvaged += kept
-                quarantined += not kept
-            closed += self._close_runs(stream_id)
-        found = Recovered(adopted, salvaged, quarantined, closed)
+            files = sorted(folder.glob("*.placed"))
+            # A part file beside its mark is the same file: it may be the object already, so nobody may mend it.
+            files += [part for part in sorted(folder.glob("*.part")) if not placed_mark(part).exists()]
+            heads = [head for path in files if (head := _identity(path)) is not None]
+            for path in files:
+                counts[self._rescue(path, heads)] += 1
+            counts["runs_closed"] += self._close_runs(stream_id)
+        found = Recovered(**counts)
         log.info("recovery_done", extra={"fields": {"found": str(found)}})
         return found
 
-    def _rescue(self, path: Path, *, finished: bool) -> bool:
+    def _rescue(self, path: Path, heads: Sequence[Identity]) -> str:
+        """What became of a file: the name of its count in `Recovered`."""
+        finished = path.suffix == ".placed"
         try:
-            facts = inspect(path) if finished else salvage(path)
-        except MediaError as error:
-            self._quarantine(path, error.code)
-            return False
-        try:
-            self._commit(path, facts, finished=finished)
+            self._commit(path, heads, finished=finished)
+        except (Unavailable, StorageFull):
+            raise
+        except OSError as error:
+            log.error("file_left", extra={"fields": {"file": path.name, "error": error.strerror}})
+            return "left"
         except SunhallError as error:
-            if error.code not in ("stream_not_found", "segment_conflict"):
-                raise
-            self._quarantine(path, error.code)
-            return False
-        return True
+            return self._quarantine(path, error.code)
+        return "adopted" if finished else "salvaged"
 
-    def _commit(self, path: Path, facts: FileFacts, *, finished: bool) -> None:
+    def _commit(self, path: Path, heads: Sequence[Identity], *, finished: bool) -> None:
+        size = path.stat().st_size
+        facts = inspect(path) if finished else salvage(path)
         identity = facts.head.identity
-        row = _row(facts, salvaged=not finished)
+        whole = finished or size == facts.size_bytes
+        row = _row(facts, _next_t0_us(heads, identity) if whole else None, salvaged=not finished)
         self._ingest.open_run(identity.stream, identity.t0_us, identity.run)
-        if finished:
-            location = self._placement.place(identity.segment, path)
-        else:
-            location = place_with_mark(self._placement, identity.segment, path)
+        location = place_with_mark(self._placement, identity.segment, path.with_suffix(".part"))
         self._ingest.commit_segment(row, location)
         placed_mark(path).unlink(missing_ok=True)
         log.warning(
@@ -101,33 +101,46 @@ class Recovery:
 
     def _close_runs(self, stream_id: UUID) -> int:
         with self._catalog.read() as conn:
-            left = conn.execute(
-                select(run.c.id, run.c.t0_us).where(run.c.stream_id == stream_id, run.c.t1_us.is_(None))
-            )
-            ends = {}
-            for row in left.all():
-                query = select(func.max(segment.c.t1_us)).where(segment.c.run_id == row.id)
-                ends[row.id] = conn.execute(query).scalar_one() or row.t0_us
+            query = select(run).where(run.c.stream_id == stream_id, run.c.t1_us.is_(None))
+            ends = {row.id: last_t1_us(conn, row) for row in conn.execute(query).all()}
         for run_id, t1_us in ends.items():
             self._ingest.close_run(run_id, t1_us, RunEnd.CRASH, "found at the next start")
         return len(ends)
 
-    def _quarantine(self, path: Path, why: str) -> None:
+    def _quarantine(self, path: Path, why: str) -> str:
         """Bytes that we cannot commit are kept apart for a person to look at; never deleted here."""
-        folder = self._staging / QUARANTINE
-        folder.mkdir(exist_ok=True)
-        os.replace(path, folder / path.name)
         log.error("file_quarantined", extra={"fields": {"file": path.name, "why": why}})
+        try:
+            set_aside(self._staging, path)
+        except OSError as error:
+            log.error("file_left", extra={"fields": {"file": path.name, "error": error.strerror}})
+            return "left"
+        return "quarantined"
 
 
-def _row(facts: FileFacts, *, salvaged: bool) -> CameraSegment:
+def _identity(path: Path) -> Identity | None:
+    try:
+        with path.open("rb") as file:
+            return read_head(file).identity
+    except (MediaError, OSError):
+        return None
+
+
+def _next_t0_us(heads: Sequence[Identity], mine: Identity) -> int | None:
+    """Where the next file of the same run begins: files of a run join without a hole, whatever the camera's clock."""
+    return min((head.t0_us for head in heads if head.run == mine.run and head.t0_us > mine.t0_us), default=None)
+
+
+def _row(facts: FileFacts, t1_us: int | None, *, salvaged: bool) -> CameraSegment:
     head = facts.head
+    if t1_us is None:
+        t1_us = head.identity.t0_us + max(1, facts.media_duration * US // head.timescale)
     return CameraSegment(
         id=head.identity.segment,
         stream_id=head.identity.stream,
         run_id=head.identity.run,
         t0_us=head.identity.t0_us,
-        t1_us=head.identity.t0_us + max(1, facts.media_duration * US // head.timescale),
+        t1_us=t1_us,
         media_duration=facts.media_duration,
         timescale=head.timescale,
         codec=head.codec,

@@ -22,11 +22,12 @@ from uuid import UUID
 from camera_gateway.fmp4.writer import random_access_index
 from camera_gateway.recorder.ports import FragmentNote, RecordArchive, SegmentStart, SinkFault
 from storage.clock import Clock
-from storage.errors import StorageFull, SunhallError, Unavailable
+from storage.errors import ObjectDamaged, ObjectMissing, StorageFull, SunhallError, Unavailable
 from storage.model import CameraSegment, GapReason, RunEnd
 
 log = logging.getLogger(__name__)
 
+QUARANTINE = "quarantine"
 _RETRY_S = 2.0
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
@@ -89,6 +90,7 @@ class _Recording:
     index: list[tuple[int, int]] = field(default_factory=list)
     note: FragmentNote | None = None
     broken: bool = False
+    doubtful: bool = False  # a sync failed: what the kernel says of this file is no proof any more
     sync_lock: threading.Lock = field(default_factory=threading.Lock)
 
 
@@ -192,6 +194,8 @@ class DiskWriter:
             self._guard.check()
         except StorageFull as error:
             raise SinkFault(GapReason.DISK_FULL, error.message) from error
+        except OSError as error:
+            raise SinkFault(GapReason.DISK_SLOW, error.strerror or "the volume does not answer") from error
 
     def put(self, channel: DiskChannel, size: int, job: Job) -> None:
         with self._lock:
@@ -279,8 +283,19 @@ class DiskWriter:
 
     def _discard(self, recording: _Recording) -> None:
         """A file without one whole fragment holds no footage."""
-        os.close(recording.descriptor)
-        recording.path.unlink(missing_ok=True)
+        self._close(recording)
+        try:
+            recording.path.unlink(missing_ok=True)
+        except OSError as error:
+            log.error("empty_recording_left", extra={"fields": {"error": error.strerror}})
+
+    def _close(self, recording: _Recording) -> None:
+        with recording.sync_lock:
+            descriptor, recording.descriptor = recording.descriptor, -1
+            try:
+                os.close(descriptor)
+            except OSError:  # a late write error; the descriptor is gone all the same
+                recording.doubtful = True
 
     def _facts(self, recording: _Recording, note: FragmentNote, t1_us: int) -> CameraSegment:
         start = recording.start
@@ -316,22 +331,41 @@ class DiskWriter:
             try:
                 os.fdatasync(recording.descriptor)
             except OSError as error:
+                recording.doubtful = True
                 recording.channel.fault = SinkFault(GapReason.DISK_SLOW, error.strerror or "fdatasync failed")
 
     # --- finisher thread ---------------------------------------------------------------------------------------------
     def _place(self, recording: _Recording, facts: CameraSegment) -> None:
-        with recording.sync_lock:
-            descriptor, recording.descriptor = recording.descriptor, -1
-            os.close(descriptor)
+        self._close(recording)
         located: list[str] = []
 
         def commit() -> None:
             if not located:
-                located.append(place_with_mark(self._placement, facts.id, recording.path))
+                located.append(self._placed(recording, facts))
             self._archive.commit_segment(facts, located[0])
             placed_mark(recording.path).unlink(missing_ok=True)
 
         self._commit(commit)
+
+    def _placed(self, recording: _Recording, facts: CameraSegment) -> str:
+        """Place the file; after a failed sync only when the disk still gives back what was written.
+
+        A kernel reports a failed write once, forgets it and calls the next sync a success.
+
+        Raises:
+            OSError: not now: try again. ObjectDamaged, ObjectMissing: never: there will be no row.
+        """
+        path = recording.path
+        if recording.doubtful and not _gives_back(path, facts.sha256):
+            set_aside(self.settings.staging, path)
+            raise ObjectDamaged("recording_damaged", f"the disk lost bytes of {facts.id}: the file is set aside")
+        try:
+            if recording.broken and path.exists():
+                os.truncate(path, facts.size_bytes)
+            return place_with_mark(self._placement, facts.id, path)
+        except OSError:
+            recording.doubtful = True
+            raise
 
     def _commit(self, call: Callable[[], object]) -> None:
         """Do it until it is done; only a catalog or a disk that is away is waited for."""
@@ -356,12 +390,43 @@ def placed_mark(part: Path) -> Path:
 def place_with_mark(placement: Placement, segment_id: UUID, part: Path) -> str:
     """Place a complete part file and keep a second name of it until its row exists.
 
-    A crash between placing and committing leaves the mark, so the next start finds the orphan without a search.
+    A crash between placing and committing leaves the mark, so the next start finds the orphan without a search. A try
+    that failed after the rename is taken up again from the mark.
+
+    Raises:
+        ObjectMissing: `recording_missing`: neither name is there.
+        OSError: the disk refused; both names are there, or the mark alone.
     """
     mark = placed_mark(part)
-    if not mark.exists():
-        os.link(part, mark)
+    if part.exists():
+        if not mark.exists():
+            os.link(part, mark)
+    elif mark.exists():
+        os.link(mark, part)
+    else:
+        raise ObjectMissing("recording_missing", f"{part.name} was taken from the staging folder")
     return placement.place(segment_id, part)
+
+
+def set_aside(staging: Path, path: Path) -> None:
+    """Move a part file, with its mark, to where a person looks at it; nothing is deleted."""
+    folder = staging / QUARANTINE
+    folder.mkdir(exist_ok=True)
+    for name in (path.with_suffix(".part"), path.with_suffix(".placed")):
+        if name.exists():
+            os.replace(name, folder / name.name)
+
+
+def _gives_back(path: Path, sha256: bytes) -> bool:
+    """Whether the disk, not the page cache, has these bytes. A file that was renamed already is read by its mark."""
+    found = path if path.exists() else placed_mark(path)
+    try:
+        with found.open("rb") as file:
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+            return hashlib.file_digest(file, "sha256").digest() == sha256
+    except OSError as error:
+        log.error("recording_unreadable", extra={"fields": {"file": path.name, "error": error.strerror}})
+        return False
 
 
 class _Jobs:

@@ -31,6 +31,7 @@ class _File:
     dts0: int
     t0_us: int
     boundary_us: int
+    end_us: int  # where its last fragment that the sink took ends
     frames: int = 0
     duration: int = 0
     sequence: int = 0
@@ -92,23 +93,30 @@ class Segmenter:
 
     def _take(self, unit: AccessUnit, line: ArrivalLine) -> None:
         run = self._run
-        if run is not None and unit.parameters != run.parameters:
-            if not unit.key:
-                return  # cannot be decoded with the old sets; the next key frame starts afresh
-            self.end(RunEnd.PARAMETERS)
-            run = self._run
         if run is None:
             if unit.key:
                 self._begin(unit, line)
-            return
-        self._extend(run, unit)
+        elif unit.parameters == run.parameters:
+            self._extend(run, unit)
+        elif unit.key:
+            self._begin(unit, line, self._hand_over(run, unit))
+        else:  # cannot be decoded with the old sets: until the next key frame there is nothing to record
+            self.end(RunEnd.NO_MEDIA, "new parameter sets without a key frame")
 
-    def _begin(self, unit: AccessUnit, line: ArrivalLine) -> None:
+    def _hand_over(self, run: _Run, unit: AccessUnit) -> int:
+        """End the run as `parameters` where `unit` begins the next one: no instant between them."""
+        self._append(run, unit.dts - run.last.dts)
+        t1_us = run.line.wall_us(media_us(unit.dts))
+        self._write_fragment(run, unit.dts, t1_us)
+        self._close(run, t1_us, RunEnd.PARAMETERS, "")
+        return t1_us
+
+    def _begin(self, unit: AccessUnit, line: ArrivalLine, t0_us: int | None = None) -> None:
         try:
             video = video_format(unit.parameters)
         except MediaError as error:
             raise SinkFault(GapReason.NO_MEDIA, error.message) from error
-        t0_us = line.wall_us(media_us(unit.dts))
+        t0_us = line.wall_us(media_us(unit.dts)) if t0_us is None else t0_us
         run_id = new_id(self._clock)
         file = self._new_file(run_id, video, unit.dts, t0_us)
         self._sink.open_run(self._stream_id, run_id, t0_us)
@@ -139,6 +147,7 @@ class Segmenter:
         data = fragment(file.sequence, start, run.pending)
         run.pending, run.pending_dts = [], next_dts
         self._sink.write(data, note)
+        file.end_us = end_us
 
     def _cut(self, run: _Run, unit: AccessUnit) -> None:
         t1_us = run.line.wall_us(media_us(unit.dts))
@@ -154,7 +163,7 @@ class Segmenter:
             *(segment_id, self._stream_id, run_id, t0_us, video.codec, video.width, video.height, TIMESCALE, head)
         )
         self._sink.begin(start)
-        return _File(dts, t0_us, next_boundary_us(t0_us, self._interval_us, self._phase_us))
+        return _File(dts, t0_us, next_boundary_us(t0_us, self._interval_us, self._phase_us), end_us=t0_us)
 
     def _flush_last(self, run: _Run) -> int:
         """Write what is pending, with the last frame as long as the one before; returns the run's end."""
@@ -173,4 +182,4 @@ class Segmenter:
         """The sink failed: what it took is kept, the rest is the gap."""
         run = self._run
         if run is not None:
-            self._close(run, run.line.wall_us(media_us(run.pending_dts)), end, detail)
+            self._close(run, run.file.end_us, end, detail)

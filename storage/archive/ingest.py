@@ -149,7 +149,8 @@ class Ingest:
     def open_gap(self, stream_id: UUID, t_us: int, reason: GapReason, detail: str = "") -> UUID:
         """Say that the stream has no segments from `t_us` on, and why; returns the gap's id.
 
-        An open gap of the same reason goes on; one of another reason ends at `t_us` (same moment, new reason).
+        An open gap of the same reason goes on; one of another reason ends at `t_us` (same moment, new reason). Without
+        one it begins where the last run or gap ended, if that is earlier: no instant falls between.
 
         Raises:
             NotFound: `stream_not_found`.
@@ -315,6 +316,8 @@ class Ingest:
         if gap is not None:
             t_us = max(t_us, gap.t0_us)
             self._close_gap(conn, kind, stream_id, t_us)
+        else:
+            t_us = min(t_us, _known_until_us(conn, stream_id, t_us))
         gap_id = new_id(self._clock)
         values = {"id": gap_id, "stream_id": stream_id, "t0_us": t_us, "reason": reason.value, "detail": detail}
         conn.execute(insert(tables.gap).values(**values))
@@ -472,6 +475,17 @@ def _open_gap_row(conn: Connection, stream_id: UUID) -> AnyRow | None:
     gaps = tables.gap
     query = select(gaps).where(gaps.c.stream_id == stream_id, gaps.c.t1_us.is_(None)).order_by(gaps.c.t0_us.desc())
     return conn.execute(query).first()
+
+
+def _known_until_us(conn: Connection, stream_id: UUID, t_us: int) -> int:
+    """Where the stream's last run or closed gap before `t_us` ended; `t_us` when none did or a run is going on."""
+    if _open_runs(conn, stream_id):
+        return t_us
+    ends: list[int | None] = []
+    for table in (tables.run, tables.gap):
+        query = select(table.c.t1_us).where(table.c.stream_id == stream_id, table.c.t0_us <= t_us)
+        ends += conn.execute(query.order_by(table.c.t0_us.desc()).limit(1)).scalars()
+    return max([end for end in ends if end is not None], default=t_us)
 
 
 def _filled_gap(conn: Connection, stream_id: UUID, t0_us: int, t1_us: int) -> UUID | None:

@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import os
 import resource
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import ClassVar
 from uuid import UUID
 
 import pytest
 
 from camera_gateway.fmp4.salvage import inspect
 from camera_gateway.packets import AccessUnit
-from camera_gateway.recorder.disk import DiskSettings, DiskWriter, FreeSpaceGuard
+from camera_gateway.recorder.disk import DiskSettings, DiskWriter, FreeSpaceGuard, Placement
 from camera_gateway.recorder.ports import SinkFault
 from camera_gateway.recorder.segmenter import Segmenter
+from storage.archive.objects import DiskStore
+from storage.archive.staging import DiskPlacement
 from storage.clock import SystemClock
-from storage.model import GapReason, RunEnd
+from storage.errors import Conflict
+from storage.model import CameraSegment, GapReason, RunEnd
 from tests.camera_gateway.media import picture_hashes, transport_stream, units
 from tests.camera_gateway.test_segmenter import STREAM, feed
 from tests.fakes.gateway import FakeArchive, FakeGuard, FolderPlacement
@@ -27,13 +33,20 @@ from tests.fakes.gateway import FakeArchive, FakeGuard, FolderPlacement
 class Bench:
     """A disk writer over a temporary folder."""
 
-    def __init__(self, root: Path, *, ring_bytes: int = 16 << 20) -> None:
-        self.archive = FakeArchive()
+    def __init__(
+        self,
+        root: Path,
+        *,
+        ring_bytes: int = 16 << 20,
+        placement: Placement | None = None,
+        archive: FakeArchive | None = None,
+    ) -> None:
+        self.archive = archive or FakeArchive()
         self.guard = FakeGuard()
         self.placement = FolderPlacement(root / "placed")
         self.staging = root / "staging"
         settings = DiskSettings(self.staging, sync_interval_s=0.01, ring_bytes=ring_bytes)
-        self.disk = DiskWriter(settings, self.placement, self.archive, self.guard, SystemClock())
+        self.disk = DiskWriter(settings, placement or self.placement, self.archive, self.guard, SystemClock())
 
     def record(self, frames: tuple[AccessUnit, ...], segment_s: float = 60.0) -> list[GapReason]:
         segmenter = Segmenter(STREAM, self.disk.channel(STREAM), SystemClock(), segment_s)
@@ -123,6 +136,150 @@ def test_a_disk_that_refuses_in_mid_file_costs_only_what_it_refused(tmp_path: Pa
     facts = inspect(bench.files()[0])
     assert facts.frames == kept.frames
     assert facts.sha256 == kept.sha256
+
+
+def test_a_file_that_could_not_be_cut_at_once_is_cut_before_it_is_placed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frames = units("h264", seconds=4)
+    bench = Bench(tmp_path)
+    monkeypatch.setattr(os, "ftruncate", refuse)
+    bench.disk.start()
+    with largest_file(sum(len(unit.data) for unit in frames) // 2):
+        bench.record(frames)
+        bench.disk.stop()
+    (kept, _) = bench.archive.segments[0]
+    content = bench.files()[0].read_bytes()
+    assert (len(content), hashlib.sha256(content).digest()) == (kept.size_bytes, kept.sha256)
+
+
+# --- faults of the disk after the bytes were taken ----
+def refuse(*_arguments: object) -> None:
+    raise OSError(errno.EIO, "input/output error")
+
+
+def written(bench: Bench, frames: int = 0) -> list[Path]:
+    """The part files, as soon as all are complete and hold at least so many frames together."""
+    while True:
+        parts = list(bench.staging.rglob("*.part"))
+        whole = all(path.read_bytes()[-12:-8] == b"mfro" for path in parts)
+        if whole and parts and sum(inspect(path).frames for path in parts) >= frames:
+            return parts
+
+
+def damage(path: Path) -> None:
+    """What a lost page looks like."""
+    content = bytearray(path.read_bytes())
+    content[-200:-100] = bytes(100)
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("lost", [False, True], ids=["kept", "lost"])
+def test_a_failed_sync_is_believed_only_when_the_disk_gives_the_bytes_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lost: bool
+) -> None:
+    """A kernel reports a failed write once and calls the next sync a success."""
+    bench = Bench(tmp_path)
+    armed, failed = threading.Event(), threading.Event()
+
+    def fail_once(_descriptor: int) -> None:
+        if armed.is_set() and not failed.is_set():
+            failed.set()
+            refuse()
+
+    monkeypatch.setattr(os, "fdatasync", fail_once)
+    bench.archive.away = True  # holds the finisher at `open_run` until the file is as the test wants it
+    bench.disk.start()
+    segmenter = Segmenter(STREAM, bench.disk.channel(STREAM), SystemClock())
+    frames = units("h264", seconds=8)
+    assert feed(segmenter, frames[:100]) == []
+    armed.set()
+    failed.wait()
+    assert feed(segmenter, frames[100:]) == [GapReason.DISK_SLOW]
+    segmenter.end(RunEnd.STOPPED)
+    parts = written(bench, len(frames) - 50)  # what was fed until the fault showed, and again from the next key frame
+    if lost:
+        damage(min(parts, key=lambda path: inspect(path).head.identity.t0_us))
+    bench.archive.away = False
+    bench.disk.stop()
+    assert bench.archive.ends == [RunEnd.DISK_SLOW, RunEnd.STOPPED]
+    aside = [path.suffix for path in (bench.staging / "quarantine").glob("*")]
+    assert (len(bench.archive.segments), aside) == ((1, [".part"]) if lost else (2, []))
+    for (segment, _), path in zip(bench.archive.segments, bench.files(), strict=True):
+        assert segment.sha256 == hashlib.sha256(path.read_bytes()).digest()
+
+
+class BrokenAfterRename(DiskStore):
+    """The first file gets its name, then the folder cannot be synced."""
+
+    faults = 1
+
+    def move_in(self, object_id: UUID, path: Path) -> None:
+        super().move_in(object_id, path)
+        if self.faults:
+            self.faults -= 1
+            refuse()
+
+
+def test_a_fault_between_the_rename_and_its_sync_holds_nothing_up(tmp_path: Path) -> None:
+    store = BrokenAfterRename(tmp_path / "objects")
+    bench = Bench(tmp_path, placement=DiskPlacement(store))
+    bench.disk.start()
+    bench.record(units("h264", seconds=12), 4)
+    bench.disk.stop()
+    assert sum(segment.frames for segment, _ in bench.archive.segments) == len(units("h264", seconds=12))
+    assert {segment.id for segment, _ in bench.archive.segments} == set(store.ids())
+    assert [path for path in bench.staging.rglob("*") if path.is_file()] == []
+
+
+class Refusing(FakeArchive):
+    """Refuses its first segment for good."""
+
+    def commit_segment(self, segment: CameraSegment, location: str) -> bool:
+        if not self.segments and not self.refused:
+            self.refused.append(segment)
+            raise Conflict("segment_conflict")
+        return super().commit_segment(segment, location)
+
+    refused: ClassVar[list[CameraSegment]] = []
+
+
+def test_a_segment_that_is_refused_stays_marked_and_the_next_are_committed(tmp_path: Path) -> None:
+    archive = Refusing()
+    bench = Bench(tmp_path, archive=archive)
+    bench.disk.start()
+    bench.record(units("h264", seconds=12), 4)
+    bench.disk.stop()
+    assert len(archive.segments) >= 2
+    assert [path.name for path in bench.staging.rglob("*.placed")] == [f"{archive.refused[0].id}.placed"]
+
+
+def test_a_file_that_somebody_took_away_holds_nothing_up(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    bench.archive.away = True
+    bench.disk.start()
+    frames = units("h264", seconds=12)
+    bench.record(frames, 4)
+    parts = written(bench, len(frames))
+    assert len(parts) >= 3
+    parts[1].unlink()
+    bench.archive.away = False
+    bench.disk.stop()
+    assert len(bench.archive.segments) == len(parts) - 1
+    assert bench.archive.ends == [RunEnd.STOPPED]
+
+
+def test_a_volume_that_does_not_answer_ends_the_run(tmp_path: Path) -> None:
+    disk = DiskWriter(
+        DiskSettings(tmp_path),
+        FolderPlacement(tmp_path),
+        FakeArchive(),
+        FreeSpaceGuard(tmp_path / "unmounted", 1),
+        SystemClock(),
+    )
+    with pytest.raises(SinkFault) as caught:
+        disk.check_room()
+    assert caught.value.reason is GapReason.DISK_SLOW
 
 
 def test_while_the_catalog_is_away_recording_goes_on(tmp_path: Path) -> None:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from uuid import UUID, uuid4
 
 import pytest
 
+from camera_gateway.fmp4.reader import FragmentFacts, read_fragments, read_head
 from camera_gateway.fmp4.salvage import inspect
+from camera_gateway.packets import AccessUnit
 from camera_gateway.recorder.disk import DiskSettings, DiskWriter, placed_mark
 from camera_gateway.recorder.segmenter import Segmenter
 from camera_gateway.recovery import Recovered, Recovery
@@ -17,7 +20,8 @@ from storage.archive import tables
 from storage.archive.ingest import Ingest
 from storage.archive.objects import DiskStore
 from storage.archive.staging import DiskPlacement
-from storage.errors import Unavailable
+from storage.archive.verify import Level, verify
+from storage.errors import StorageFull, Unavailable
 from storage.model import CameraSegment, GapReason, RunEnd
 from tests.camera_gateway.hall import Hall
 from tests.camera_gateway.media import units
@@ -35,6 +39,8 @@ class DyingIngest(Ingest):
     def commit_segment(self, segment: CameraSegment, location: str) -> bool:
         if self.dies_at == "commit":
             raise Unavailable("catalog_away", "killed before the row")
+        if self.dies_at == "full":
+            raise StorageFull("catalog_full")
         return super().commit_segment(segment, location)
 
     def close_run(self, run_id: UUID, t1_us: int, end: RunEnd, detail: str = "") -> bool:
@@ -54,14 +60,14 @@ class Site:
         self.staging = self.hall.root / "staging"
         self.recovery = Recovery(self.staging, DiskPlacement(self.store), self.ingest, self.hall.catalog)
 
-    def record(self, *, end: bool = True) -> None:
-        """Record four seconds and stop; `end` False leaves the part file as a kill does."""
+    def record(self, *, end: bool = True, segment_s: float = 1e6, frames: tuple[AccessUnit, ...] = ()) -> None:
+        """Record four seconds (or `frames`) and stop; `end` False leaves the part file as a kill does."""
         writer = DiskWriter(
             DiskSettings(self.staging), DiskPlacement(self.store), self.ingest, FakeGuard(), self.hall.clock
         )
-        segmenter = Segmenter(self.stream, writer.channel(self.stream), self.hall.clock, segment_s=1e6)
+        segmenter = Segmenter(self.stream, writer.channel(self.stream), self.hall.clock, segment_s)
         writer.start()
-        feed(segmenter, units("h264"))
+        feed(segmenter, frames or units("h264"))
         if end:
             segmenter.end(RunEnd.STOPPED)
         writer.stop(patience_s=1.0 if self.ingest.dies_at else 20.0)
@@ -70,6 +76,11 @@ class Site:
     @property
     def parts(self) -> list[Path]:
         return [*self.staging.rglob("*.part"), *self.staging.rglob("*.placed")]
+
+
+def read_fragments_of(path: Path) -> list[FragmentFacts]:
+    with path.open("rb") as file:
+        return list(read_fragments(file, read_head(file).size))
 
 
 @pytest.fixture
@@ -117,6 +128,77 @@ def test_a_committed_segment_whose_mark_is_left_is_not_committed_twice(site: Sit
     assert len(site.hall.segments(site.stream)) == 1
     assert not mark.exists()
     assert site.hall.object_path(row.id).exists()
+
+
+def test_a_catalog_that_goes_away_during_recovery_loses_no_file(site: Site) -> None:
+    site.ingest.dies_at = "commit"
+    site.record()
+    site.ingest.dies_at = "commit"
+    for _ in range(2):
+        with pytest.raises(Unavailable):
+            site.recovery.run([site.stream])
+    site.ingest.dies_at = ""
+    assert site.recovery.run([site.stream]).adopted == 1
+    (row,) = site.hall.segments(site.stream)
+    assert inspect(site.hall.object_path(row.id)).sha256 == bytes(row.sha256)
+    assert site.parts == []
+
+
+def test_a_kill_between_the_mark_and_the_rename_leaves_one_true_object(site: Site) -> None:
+    """The file has no index (the disk was full): mending its part file would change the object under the row."""
+    site.record(end=False)
+    (part,) = site.parts
+    end = list(read_fragments_of(part))[-1].end
+    os.truncate(part, end)
+    os.link(part, placed_mark(part))
+    found = site.recovery.run([site.stream])
+    assert (found.adopted, found.salvaged) == (1, 0)
+    (row,) = site.hall.segments(site.stream)
+    assert row.bytes == end
+    assert verify(site.hall.catalog, {"disk": site.store}, Level.HASH).status == 0
+    assert site.parts == []
+
+
+def test_files_of_a_run_join_whatever_the_cameras_clock_says(site: Site) -> None:
+    """The camera stamps 25 pictures a second and sends 21: its media time is no measure of the hall's."""
+    first = units("h264", seconds=12)[0]
+    slow = tuple(
+        replace(
+            unit,
+            arrival_us=first.arrival_us + (unit.arrival_us - first.arrival_us) * 25 // 21,
+            arrival_s=first.arrival_s + (unit.arrival_s - first.arrival_s) * 25 / 21,
+        )
+        for unit in units("h264", seconds=12)
+    )
+    site.ingest.dies_at = "commit"
+    site.record(segment_s=4, frames=slow)
+    site.recovery.run([site.stream])
+    rows = sorted(site.hall.segments(site.stream), key=lambda row: row.t0_us)
+    assert len(rows) >= 3
+    assert [row.t1_us for row in rows[:-1]] == [row.t0_us for row in rows[1:]]
+
+
+def test_one_bad_file_keeps_no_other_from_being_recovered(site: Site) -> None:
+    site.record(end=False)
+    folder = site.staging / str(site.stream)
+    early = UUID(int=0)
+    (folder / f"{early}.part").mkdir()  # cannot be read: the disk's fault, as far as recovery can see
+    other = site.hall.add_camera("rtsp://127.0.0.1/other")
+    run_id = inspect(next(path for path in site.parts if path.is_file())).head.identity.run
+    with site.hall.catalog.write() as conn:  # the file's run is known as another stream's
+        conn.execute(tables.run.update().where(tables.run.c.id == run_id).values(stream_id=other))
+    assert site.recovery.run([site.stream, other]) == Recovered(quarantined=1, left=1, runs_closed=1)
+    assert len(list((site.staging / "quarantine").iterdir())) == 1
+
+
+def test_a_full_catalog_is_waited_for(site: Site) -> None:
+    site.record(end=False)
+    site.ingest.dies_at = "full"
+    with pytest.raises(StorageFull):
+        site.recovery.run([site.stream])
+    site.ingest.dies_at = ""
+    assert site.recovery.run([site.stream]).adopted == 1  # it has its mark by now
+    assert site.parts == []
 
 
 def test_a_run_left_open_ends_where_its_last_segment_ends(site: Site) -> None:

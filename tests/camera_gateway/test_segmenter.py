@@ -103,21 +103,42 @@ def test_recording_waits_for_a_key_frame() -> None:
 def test_new_parameter_sets_begin_a_new_run_without_a_gap() -> None:
     first = units("h264")
     shift = first[-1].dts + 3600
-    second = [
-        replace(
-            unit,
-            dts=unit.dts + shift,
-            pts=unit.pts + shift,
-            arrival_us=unit.arrival_us + shift * 100 // 9,
-            arrival_s=unit.arrival_s + shift / 90_000,
-        )
-        for unit in units("h264", size="640x360")
-    ]
+    second = [_later(unit, shift) for unit in units("h264", size="640x360")]
     sink = record([*first, *second])
     assert sink.ends == [RunEnd.PARAMETERS, RunEnd.STOPPED]
     assert [(start.width, start.height) for start in sink.starts] == [(320, 180), (640, 360)]
-    assert sink.starts[1].t0_us == pytest.approx(sink.finished[0], abs=2)
+    assert sink.starts[1].t0_us == sink.finished[0]
     assert sum(notes[-1].frames for notes in sink.notes) == len(first) + len(second)
+
+
+def test_new_parameter_sets_after_a_pause_begin_where_the_last_frame_ends() -> None:
+    """The encoder took two seconds to change its size: as within a run, its last picture lasts until the next."""
+    frames = units("h264")
+    late = [_later(unit, frames[-1].dts + 2 * 90_000) for unit in units("h264", size="640x360")]
+    sink = record([*frames, *late])
+    assert sink.ends == [RunEnd.PARAMETERS, RunEnd.STOPPED]
+    assert sink.starts[1].t0_us == sink.finished[0]
+    assert sink.finished[0] - sink.starts[0].t0_us == pytest.approx(6 * US, abs=US / 5)
+
+
+def test_new_parameter_sets_without_a_key_frame_are_a_gap() -> None:
+    frames = units("h264")
+    shift = frames[-1].dts + 3600
+    second = [_later(unit, shift) for unit in units("h264", size="640x360")]
+    missed = [replace(unit, key=False) for unit in second[:25]]
+    sink = record([*frames, *missed, *second[25:]])
+    assert sink.ends == [RunEnd.NO_MEDIA, RunEnd.STOPPED]
+    assert sink.starts[1].t0_us - sink.finished[0] == pytest.approx(US, abs=US / 5)
+
+
+def _later(unit: AccessUnit, shift: int) -> AccessUnit:
+    return replace(
+        unit,
+        dts=unit.dts + shift,
+        pts=unit.pts + shift,
+        arrival_us=unit.arrival_us + shift * 100 // 9,
+        arrival_s=unit.arrival_s + shift / 90_000,
+    )
 
 
 def test_parameter_sets_that_cannot_be_read_are_a_fault_and_not_a_crash() -> None:
@@ -152,6 +173,9 @@ def test_a_full_ring_ends_the_run_and_recording_comes_back_by_itself() -> None:
     assert segmenter.recording
     assert sink.ends == [RunEnd.DISK_SLOW]
     assert len(sink.starts) == 2
+    kept_us = sink.notes[0][-1].t1_us  # the fragment that was refused is in the gap, not in the file's time
+    assert sink.finished[0] == kept_us
+    assert [event[2] for event in sink.events if event[0] == "close"] == [kept_us]
 
 
 def test_no_room_for_a_new_file_ends_the_run_at_the_cut() -> None:

@@ -233,6 +233,19 @@ def test_a_run_without_a_segment_recorded_nothing(any_hall: Hall) -> None:
     assert gaps(any_hall) == [(10, None, "disk_full")]
 
 
+def test_a_gap_told_late_begins_where_the_run_before_it_ended(any_hall: Hall) -> None:
+    """The next run could not begin: the disk said so some milliseconds after the last frame."""
+    ingest = make_ingest(any_hall)
+    segment = first_segment(any_hall, ingest)
+    end = segment.t1_us
+    ingest.commit_segment(segment, "disk")
+    ingest.close_run(segment.run_id, end, RunEnd.PARAMETERS)
+    ingest.open_gap(any_hall.main_id, end + 300, GapReason.DISK_SLOW)
+    ingest.close_gap(any_hall.main_id, end + 900)
+    ingest.open_gap(any_hall.main_id, end + 950, GapReason.NETWORK)
+    assert gaps(any_hall) == [(end, end + 900, "disk_slow"), (end + 900, None, "network")]
+
+
 # --- running totals ---------------------------------------------------------------------------------------------------
 def test_totals_follow_rows(any_hall: Hall) -> None:
     ingest, store, t0 = make_ingest(any_hall), MemoryStore(), any_hall.clock.now_us()
