@@ -85,3 +85,23 @@ def test_a_hall_administrator_previews_under_commissioning_only(hall: RunningHal
     eventually(lambda: all_live(page, 1))
     page.goto(hall.url + "/cases")
     expect(page.locator(".empty-state")).to_contain_text("没有权限")
+
+
+HIDE = """hidden => {
+  Object.defineProperty(document, "hidden", { configurable: true, get: () => hidden });
+  document.dispatchEvent(new Event("visibilitychange"));
+}"""
+
+
+def test_a_hidden_tab_leaves_its_streams_and_comes_back_to_now(hall: RunningHall, page: Page) -> None:
+    said: list[str] = []
+    page.on("websocket", lambda socket: socket.on("framesent", lambda frame: said.append(str(frame))))
+    open_wall(page, hall, 4)
+    eventually(lambda: all_live(page, 4))
+    page.evaluate(HIDE, True)
+    eventually(lambda: tiles(page) and sum('"unsubscribe"' in message for message in said) == 4)
+    before = {tile["camera"]: tile["frames"] for tile in tiles(page)}
+    page.evaluate(HIDE, False)
+    eventually(lambda: all(tile["frames"] > before[tile["camera"]] + 5 for tile in tiles(page)))
+    for tile in eventually(lambda: tiles(page) if all_live(page, 4) else None):
+        assert tile["serverUs"] - tile["wallUs"] < 5_000_000, "the past is shown"

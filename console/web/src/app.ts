@@ -54,7 +54,11 @@ const PAGES: Page[] = [
   { path: "/cameras/:id", roles: EVERYONE, view: (parts) => html`<page-camera .camera=${parts["id"]}></page-camera>` },
   { path: "/workstations", roles: EVERYONE, view: () => html`<page-workstations></page-workstations>` },
   { path: "/cases", roles: ["supervisor", "auditor"], view: () => html`<page-cases></page-cases>` },
-  { path: "/cases/:id", roles: ["supervisor", "auditor"], view: (parts) => html`<page-case .case=${parts["id"]}></page-case>` },
+  {
+    path: "/cases/:id",
+    roles: ["supervisor", "auditor"],
+    view: (parts) => html`<page-case .case=${parts["id"]}></page-case>`,
+  },
   {
     path: "/cases/:id/visits/:visit",
     roles: ["supervisor", "auditor"],
@@ -211,9 +215,16 @@ class SunApp extends View {
       case "shell":
         return this.#shell();
       case "away":
-        return html`<main class="empty-state full">${icon("problem", 40)}<h2>${errorText(this.#awayCode)}</h2><p>${t("app.retrying")}</p></main>`;
+        return html`<main class="empty-state full">
+          ${icon("problem", 40)}
+          <h2>${errorText(this.#awayCode)}</h2>
+          <p>${t("app.retrying")}</p>
+        </main>`;
       default:
-        return html`<main class="empty-state full"><i class="spinner"></i><p>${t("app.starting")}</p></main>`;
+        return html`<main class="empty-state full">
+          <i class="spinner"></i>
+          <p>${t("app.starting")}</p>
+        </main>`;
     }
   }
 
@@ -231,16 +242,26 @@ class SunApp extends View {
       ${this.#navigation()}
       <div class="stage">
         ${this.#topBar()}
-        ${consoleReachable() ? "" : html`<div class="lost-banner" role="alert">${icon("problem", 16)}${t("error.console_lost")}</div>`}
+        ${consoleReachable()
+          ? ""
+          : html`<div class="lost-banner" role="alert">${icon("problem", 16)}${t("error.console_lost")}</div>`}
         <main class="page" id="main">${this.#pageOf(found)}</main>
       </div>
     </div>`;
   }
 
   #pageOf(found: { page: Page; parts: Record<string, string> } | null) {
-    if (!found) return html`<div class="empty-state"><h2>${t("app.no_page")}</h2><a href="/">${t("app.home")}</a></div>`;
+    if (!found)
+      return html`<div class="empty-state">
+        <h2>${t("app.no_page")}</h2>
+        <a href="/">${t("app.home")}</a>
+      </div>`;
     if (!store.has(...found.page.roles)) {
-      return html`<div class="empty-state">${icon("key", 36)}<h2>${t("error.not_permitted")}</h2><p>${t("app.no_role")}</p></div>`;
+      return html`<div class="empty-state">
+        ${icon("key", 36)}
+        <h2>${t("error.not_permitted")}</h2>
+        <p>${t("app.no_role")}</p>
+      </div>`;
     }
     return keyed(location.pathname, found.page.view(found.parts));
   }
@@ -251,14 +272,30 @@ class SunApp extends View {
       <a class="brand" href="/">${icon("logo", 26)}<span>${t("app.name")}</span></a>
       <ul>
         ${MENU.filter((one) => store.has(...one.roles)).map(
-          (one) => html`<li><a href=${one.path} title=${t(one.key)} aria-current=${here === one.path || here.startsWith(`${one.path}/`) ? "page" : "false"}>
-            ${icon(one.glyph, 20)}<span>${t(one.key)}</span></a></li>`,
+          (one) =>
+            html`<li>
+              <a
+                href=${one.path}
+                title=${t(one.key)}
+                aria-current=${here === one.path || here.startsWith(`${one.path}/`) ? "page" : "false"}
+              >
+                ${icon(one.glyph, 20)}<span>${t(one.key)}</span></a
+              >
+            </li>`,
         )}
       </ul>
       <span class="spring"></span>
-      <a class="rail-problems ${store.problems > 0 ? "some" : ""}" href="/problems" title=${t("nav.problems")} aria-current=${here === "/problems" ? "page" : "false"}>
-        ${icon("problem", 20)}<span>${t("nav.problems")}</span><b data-problems>${store.problems}</b></a>
-      <button type="button" class="rail-fold" title=${t("nav.fold")} @click=${() => this.#fold()}>${icon(this.#rail ? "forward" : "left", 18)}<span>${t("nav.fold")}</span></button>
+      <a
+        class="rail-problems ${store.problems > 0 ? "some" : ""}"
+        href="/problems"
+        title=${t("nav.problems")}
+        aria-current=${here === "/problems" ? "page" : "false"}
+      >
+        ${icon("problem", 20)}<span>${t("nav.problems")}</span><b data-problems>${store.problems}</b></a
+      >
+      <button type="button" class="rail-fold" title=${t("nav.fold")} @click=${() => this.#fold()}>
+        ${icon(this.#rail ? "forward" : "left", 18)}<span>${t("nav.fold")}</span>
+      </button>
     </nav>`;
   }
 
@@ -273,19 +310,49 @@ class SunApp extends View {
     const kind = store.has("supervisor") || !store.has("auditor") ? "live" : "archive";
     return html`<header class="top">
       <strong class="hall-name">${session?.hall.name}</strong>
-      <span class="hall-clock" title=${t("top.clock", { zone: store.zone })}><time></time><small>${store.zone}</small></span>
+      <span class="hall-clock" title=${t("top.clock", { zone: store.zone })}
+        ><time></time><small>${store.zone}</small></span
+      >
       <span class="spring"></span>
       ${allowedPurposes(store.roles, kind).length > 0
-        ? html`<button type="button" class="chip ${store.purpose ? "set" : ""}" data-purpose=${store.purpose?.code ?? ""} title=${t("purpose.change")}
-            @click=${() => void askPurpose(kind)}>${icon("purpose", 16)}${store.purpose
-              ? html`<b>${code("purpose", store.purpose.code)}</b><span>${store.purpose.reference}</span>` : t("purpose.none")}</button>` : ""}
-      <button type="button" class="ghost" lang=${words.language === "zh" ? "en" : "zh-CN"} @click=${() => words.choose(words.language === "zh" ? "en" : "zh")}>${icon("language", 16)}${t("language.other")}</button>
-      <button type="button" class="ghost" @click=${() => showHelp()} title=${t("help.title")}>${icon("help", 16)}<kbd>?</kbd></button>
+        ? html`<button
+            type="button"
+            class="chip ${store.purpose ? "set" : ""}"
+            data-purpose=${store.purpose?.code ?? ""}
+            title=${t("purpose.change")}
+            @click=${() => void askPurpose(kind)}
+          >
+            ${icon("purpose", 16)}${store.purpose
+              ? html`<b>${code("purpose", store.purpose.code)}</b><span>${store.purpose.reference}</span>`
+              : t("purpose.none")}
+          </button>`
+        : ""}
+      <button
+        type="button"
+        class="ghost"
+        lang=${words.language === "zh" ? "en" : "zh-CN"}
+        @click=${() => words.choose(words.language === "zh" ? "en" : "zh")}
+      >
+        ${icon("language", 16)}${t("language.other")}
+      </button>
+      <button type="button" class="ghost" @click=${() => showHelp()} title=${t("help.title")}>
+        ${icon("help", 16)}<kbd>?</kbd>
+      </button>
       <details class="menu">
-        <summary>${icon("people", 16)}<span>${session?.account.display_name}</span>${session?.several_roles ? html`<em class="flag">${t("account.several")}</em>` : ""}</summary>
+        <summary>
+          ${icon("people", 16)}<span>${session?.account.display_name}</span>${session?.several_roles
+            ? html`<em class="flag">${t("account.several")}</em>`
+            : ""}
+        </summary>
         <div class="menu-list">
-          <p>${session?.account.login}<small>${session?.account.roles.map((one) => code("role", one)).join(" · ")}</small></p>
-          <button type="button" @click=${() => void changePassword()}>${icon("key", 16)}${t("account.change_password")}</button>
+          <p>
+            ${session?.account.login}<small
+              >${session?.account.roles.map((one) => code("role", one)).join(" · ")}</small
+            >
+          </p>
+          <button type="button" @click=${() => void changePassword()}>
+            ${icon("key", 16)}${t("account.change_password")}
+          </button>
           <button type="button" @click=${() => void this.#leave()}>${icon("exit", 16)}${t("account.leave")}</button>
         </div>
       </details>

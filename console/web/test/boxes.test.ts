@@ -38,7 +38,15 @@ test("finds the next fragment among media bytes that only look like one", () => 
 });
 
 function segment(seconds: number, bytes: number): TimelineSegment {
-  return { id: "a", t0_us: 0, t1_us: seconds * 1e6, media_duration: seconds * 90_000, timescale: 90_000, codec: "", bytes };
+  return {
+    id: "a",
+    t0_us: 0,
+    t1_us: seconds * 1e6,
+    media_duration: seconds * 90_000,
+    timescale: 90_000,
+    codec: "",
+    bytes,
+  };
 }
 
 test("starts a few seconds early, and takes a short or early part from its beginning", () => {

@@ -7,14 +7,16 @@ import { fileURLToPath } from "node:url";
 const WEB = fileURLToPath(new URL("..", import.meta.url));
 const ROOT = join(WEB, "..", "..");
 const read = (path: string): string => readFileSync(path, "utf8");
-const catalogue = (name: string): Record<string, string> => JSON.parse(read(join(WEB, "src/i18n", name))) as Record<string, string>;
+const catalogue = (name: string): Record<string, string> =>
+  JSON.parse(read(join(WEB, "src/i18n", name))) as Record<string, string>;
 const zh = catalogue("zh.json");
 const en = catalogue("en.json");
 
 function files(folder: string, ending: string): string[] {
   return readdirSync(folder, { withFileTypes: true }).flatMap((entry) => {
     const path = join(folder, entry.name);
-    if (entry.isDirectory()) return ["node_modules", "web", "__pycache__"].includes(entry.name) ? [] : files(path, ending);
+    if (entry.isDirectory())
+      return ["node_modules", "web", "__pycache__"].includes(entry.name) ? [] : files(path, ending);
     return entry.name.endsWith(ending) ? [path] : [];
   });
 }
@@ -23,7 +25,9 @@ const sources = files(join(WEB, "src"), ".ts").map(read).join("\n");
 
 /** The values of a closed list in the Python vocabulary. */
 function closedList(module: string, name: string): string[] {
-  const body = new RegExp(`class ${name}\\(StrEnum\\):([\\s\\S]*?)(?:\\nclass |\\n[A-Z_]+ =|\\n@)`).exec(`${read(join(ROOT, module))}\nclass `)?.[1];
+  const body = new RegExp(`class ${name}\\(StrEnum\\):([\\s\\S]*?)(?:\\nclass |\\n[A-Z_]+ =|\\n@)`).exec(
+    `${read(join(ROOT, module))}\nclass `,
+  )?.[1];
   assert.ok(body, `${name} not found in ${module}`);
   return [...body.matchAll(/^ {4}[A-Z_]+ = "([a-z0-9_]+)"/gm)].map((match) => match[1] as string);
 }
@@ -67,9 +71,13 @@ test("every code of the closed lists has text", () => {
 });
 
 test("every error that the console's services and routes raise has text", () => {
-  const python = [...files(join(ROOT, "console/services"), ".py"), ...files(join(ROOT, "console/routes"), ".py")].map(read).join("\n");
+  const python = [...files(join(ROOT, "console/services"), ".py"), ...files(join(ROOT, "console/routes"), ".py")]
+    .map(read)
+    .join("\n");
   const kinds = "InvalidInput|NotPermitted|NotAuthenticated|NotFound|Conflict|Unavailable";
-  const codes = new Set([...python.matchAll(new RegExp(`(?:${kinds})\\(\\s*"([a-z0-9_]+)"`, "g"))].map((match) => match[1] as string));
+  const codes = new Set(
+    [...python.matchAll(new RegExp(`(?:${kinds})\\(\\s*"([a-z0-9_]+)"`, "g"))].map((match) => match[1] as string),
+  );
   assert.ok(codes.size > 20);
   const missing = [...codes].filter((code) => !zh[`error.${code}`]);
   assert.deepEqual(missing, []);
@@ -77,9 +85,14 @@ test("every error that the console's services and routes raise has text", () => 
 
 test("every audited action has a name", () => {
   const python = files(join(ROOT, "console/services"), ".py").map(read).join("\n");
-  const actions = [...python.matchAll(/audit\.record\((?:conn, )?\w+, "([a-z_]+)"/g)].map((match) => match[1] as string);
+  const actions = [...python.matchAll(/audit\.record\((?:conn, )?\w+, "([a-z_]+)"/g)].map(
+    (match) => match[1] as string,
+  );
   assert.ok(actions.length > 10);
-  assert.deepEqual([...new Set(actions)].filter((action) => !zh[`audit.${action}`]), []);
+  assert.deepEqual(
+    [...new Set(actions)].filter((action) => !zh[`audit.${action}`]),
+    [],
+  );
 });
 
 test("words that the project avoids do not appear on the screen", () => {

@@ -5,8 +5,22 @@ import { chooseStream, elementTime, mediaRate, presentedWall, segmentAt, wallTim
 
 const T0 = 1_795_296_206_000_000;
 
-function segment(id: string, from: number, seconds: number, mediaSeconds = seconds, codec = "avc1.64001F"): TimelineSegment {
-  return { id, t0_us: T0 + from * 1e6, t1_us: T0 + (from + seconds) * 1e6, media_duration: Math.round(mediaSeconds * 90_000), timescale: 90_000, codec, bytes: 1000 };
+function segment(
+  id: string,
+  from: number,
+  seconds: number,
+  mediaSeconds = seconds,
+  codec = "avc1.64001F",
+): TimelineSegment {
+  return {
+    id,
+    t0_us: T0 + from * 1e6,
+    t1_us: T0 + (from + seconds) * 1e6,
+    media_duration: Math.round(mediaSeconds * 90_000),
+    timescale: 90_000,
+    codec,
+    bytes: 1000,
+  };
 }
 
 const lane = [segment("a", 0, 60), segment("b", 60, 60, 60.3), segment("d", 180, 60, 59.7)];
@@ -44,7 +58,14 @@ test("a presented frame belongs to the later segment where media overlap", () =>
 });
 
 function stream(role: string, codec: string, count = 1): TimelineStream {
-  return { id: role, role, codec, width: 1, height: 1, segments: Array.from({ length: count }, (_, index) => segment(`${role}${index}`, index * 60, 60, 60, codec)) };
+  return {
+    id: role,
+    role,
+    codec,
+    width: 1,
+    height: 1,
+    segments: Array.from({ length: count }, (_, index) => segment(`${role}${index}`, index * 60, 60, 60, codec)),
+  };
 }
 
 test("plays the main stream, else a substream it can decode, else converted, else nothing", () => {

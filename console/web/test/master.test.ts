@@ -8,7 +8,12 @@ const T0 = 1_795_296_000_000_000;
 function clock(): { master: MasterClock; pass: (ms: number) => void } {
   let now = 5000;
   const master = new MasterClock(T0, T0 + 60_000_000, () => now);
-  return { master, pass: (ms) => { now += ms; } };
+  return {
+    master,
+    pass: (ms) => {
+      now += ms;
+    },
+  };
 }
 
 test("runs at its speed and stands when paused", () => {

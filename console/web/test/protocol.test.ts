@@ -23,19 +23,52 @@ test("drops frames that are too short or of an unknown type", () => {
 });
 
 test("reads every control message", () => {
-  assert.deepEqual(parseControl('{"op":"info","channel":7,"stream":"s","role":"sub","codec":"avc1.64001F","width":640,"height":360}'), {
-    op: "info", channel: 7, stream: "s", role: "sub", codec: "avc1.64001F", width: 640, height: 360,
-  });
-  assert.deepEqual(parseControl('{"op":"state","channel":7,"live":"offline","cause":"network","since_us":5,"recording":"network","recording_since_us":6}'), {
-    op: "state", channel: 7, live: "offline", cause: "network", since_us: 5, recording: "network", recording_since_us: 6,
-  });
+  assert.deepEqual(
+    parseControl('{"op":"info","channel":7,"stream":"s","role":"sub","codec":"avc1.64001F","width":640,"height":360}'),
+    {
+      op: "info",
+      channel: 7,
+      stream: "s",
+      role: "sub",
+      codec: "avc1.64001F",
+      width: 640,
+      height: 360,
+    },
+  );
+  assert.deepEqual(
+    parseControl(
+      '{"op":"state","channel":7,"live":"offline","cause":"network","since_us":5,"recording":"network","recording_since_us":6}',
+    ),
+    {
+      op: "state",
+      channel: 7,
+      live: "offline",
+      cause: "network",
+      since_us: 5,
+      recording: "network",
+      recording_since_us: 6,
+    },
+  );
   assert.deepEqual(parseControl('{"op":"dropped","channel":7,"frames":12}'), { op: "dropped", channel: 7, frames: 12 });
-  assert.deepEqual(parseControl('{"op":"error","code":"purpose_required"}'), { op: "error", channel: null, code: "purpose_required" });
+  assert.deepEqual(parseControl('{"op":"error","code":"purpose_required"}'), {
+    op: "error",
+    channel: null,
+    code: "purpose_required",
+  });
   assert.deepEqual(parseControl('{"op":"pong","n":3,"now_us":9}'), { op: "pong", n: 3, now_us: 9 });
 });
 
 test("ignores what it does not know instead of failing", () => {
-  for (const text of ["", "nonsense", "[]", "null", "7", '{"op":"future","channel":1}', '{"op":"info"}', '{"op":"state","channel":"1"}']) {
+  for (const text of [
+    "",
+    "nonsense",
+    "[]",
+    "null",
+    "7",
+    '{"op":"future","channel":1}',
+    '{"op":"info"}',
+    '{"op":"state","channel":"1"}',
+  ]) {
     assert.equal(parseControl(text), null, text);
   }
 });
@@ -61,9 +94,16 @@ function words(...values: number[]): Uint8Array {
 
 test("reads a fragment's decode time in 64 bits and its duration from tfhd or trun", () => {
   const tfdt = box("tfdt", words(0x01000000, 37_000, 5));
-  const plain = box("moof", box("mfhd", words(0, 1)), box("traf", box("tfhd", words(0x020008, 1, 24_000)), tfdt, box("trun", words(0x201, 1, 100, 9))));
+  const plain = box(
+    "moof",
+    box("mfhd", words(0, 1)),
+    box("traf", box("tfhd", words(0x020008, 1, 24_000)), tfdt, box("trun", words(0x201, 1, 100, 9))),
+  );
   assert.deepEqual(fragmentTimes(plain), { decodeTime: 37_000 * 4294967296 + 5, duration: 24_000 });
-  const own = box("moof", box("traf", box("tfhd", words(0x020000, 1)), tfdt, box("trun", words(0x305, 1, 100, 0x2000000, 14_400, 77))));
+  const own = box(
+    "moof",
+    box("traf", box("tfhd", words(0x020000, 1)), tfdt, box("trun", words(0x305, 1, 100, 0x2000000, 14_400, 77))),
+  );
   assert.equal(fragmentTimes(own)?.duration, 14_400);
 });
 

@@ -53,7 +53,10 @@ test("dropping a camera on a tile swaps it with the tile it came from", () => {
 });
 
 test("main stream for one and four tiles and the enlarged one, substream for nine", () => {
-  assert.deepEqual([qualityFor(1, false), qualityFor(4, false), qualityFor(9, false), qualityFor(9, true)], ["main", "main", "sub", "main"]);
+  assert.deepEqual(
+    [qualityFor(1, false), qualityFor(4, false), qualityFor(9, false), qualityFor(9, true)],
+    ["main", "main", "sub", "main"],
+  );
 });
 
 test("reconnecting backs off and is bounded", () => {

@@ -34,7 +34,10 @@ test("a picture that stands still is stale whatever the server says, grey, and n
 
 test("a lost console greys the last picture and claims nothing about recording", () => {
   const look = tileLook({ ...good, linkUp: false });
-  assert.deepEqual([look.live, look.cause, look.grey, look.covered, look.recording], ["lost", "console_lost", true, false, ""]);
+  assert.deepEqual(
+    [look.live, look.cause, look.grey, look.covered, look.recording],
+    ["lost", "console_lost", true, false, ""],
+  );
   assert.equal(tileLook({ ...good, linkUp: false, everLinked: false }).live, "connecting");
 });
 

@@ -1,6 +1,17 @@
 import assert from "node:assert/strict";
 import test from "node:test";
-import { clampView, follow, lastAtOrBefore, neighbour, panBy, ticksOf, usOf, xOf, zoomAt, type TimeView } from "../src/review/timeline.ts";
+import {
+  clampView,
+  follow,
+  lastAtOrBefore,
+  neighbour,
+  panBy,
+  ticksOf,
+  usOf,
+  xOf,
+  zoomAt,
+  type TimeView,
+} from "../src/review/timeline.ts";
 
 const T0 = 1_795_296_000_000_000;
 const MINUTE = 60_000_000;
@@ -61,6 +72,9 @@ test("steps from event to event and past the one it stands on", () => {
 
 test("finds the picture in force", () => {
   const pictures = [10, 20, 30];
-  assert.deepEqual([5, 10, 19, 20, 99].map((us) => lastAtOrBefore(pictures, us)), [-1, 0, 0, 1, 2]);
+  assert.deepEqual(
+    [5, 10, 19, 20, 99].map((us) => lastAtOrBefore(pictures, us)),
+    [-1, 0, 0, 1, 2],
+  );
   assert.equal(lastAtOrBefore([], 5), -1);
 });

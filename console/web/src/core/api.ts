@@ -97,7 +97,8 @@ async function json<T>(path: string, ask: Ask): Promise<T> {
 
 export const api = {
   get: <T>(path: string, ask: Omit<Ask, "method" | "body"> = {}): Promise<T> => json<T>(path, ask),
-  post: <T>(path: string, body: unknown = {}, ask: Ask = {}): Promise<T> => json<T>(path, { ...ask, method: "POST", body }),
+  post: <T>(path: string, body: unknown = {}, ask: Ask = {}): Promise<T> =>
+    json<T>(path, { ...ask, method: "POST", body }),
   patch: <T>(path: string, body: unknown): Promise<T> => json<T>(path, { method: "PATCH", body }),
   delete: <T>(path: string): Promise<T> => json<T>(path, { method: "DELETE" }),
 };

@@ -22,7 +22,12 @@ export function checkBrowser(): Capability[] {
   const version = chromiumVersion(navigator.userAgent);
   const media = typeof MediaSource !== "undefined";
   return [
-    { code: "version", ok: version !== null && version >= LEAST_CHROMIUM, needed: true, detail: version === null ? "?" : String(version) },
+    {
+      code: "version",
+      ok: version !== null && version >= LEAST_CHROMIUM,
+      needed: true,
+      detail: version === null ? "?" : String(version),
+    },
     { code: "mse", ok: media, needed: true, detail: "" },
     { code: "h264", ok: media && MediaSource.isTypeSupported(H264), needed: true, detail: "" },
     { code: "websocket", ok: typeof WebSocket !== "undefined", needed: true, detail: "" },

@@ -45,7 +45,13 @@ export interface Bar {
  * Rectangles over `width` units for [t0, t1). What is bad or needs a look is never thinner than `least` units, so that
  * a gap of a second in a day can still be seen and pointed at; it is drawn over its neighbours (hence last).
  */
-export function layoutCoverage(spans: readonly CoverageSpan[], t0: number, t1: number, width: number, least = 1.5): Bar[] {
+export function layoutCoverage(
+  spans: readonly CoverageSpan[],
+  t0: number,
+  t1: number,
+  width: number,
+  least = 1.5,
+): Bar[] {
   const scale = width / Math.max(1, t1 - t0);
   const under: Bar[] = [];
   const over: Bar[] = [];

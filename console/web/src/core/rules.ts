@@ -56,7 +56,11 @@ export function periodFault(rows: readonly PeriodRow[]): string {
 export function periodsOf(rows: readonly PeriodRow[]): { weekday: number; from_minute: number; to_minute: number }[] {
   return rows
     .flatMap((row) =>
-      row.weekdays.map((weekday) => ({ weekday, from_minute: minuteOf(row.from) ?? 0, to_minute: minuteOf(row.to) ?? 0 })),
+      row.weekdays.map((weekday) => ({
+        weekday,
+        from_minute: minuteOf(row.from) ?? 0,
+        to_minute: minuteOf(row.to) ?? 0,
+      })),
     )
     .sort((a, b) => a.weekday - b.weekday || a.from_minute - b.from_minute);
 }
@@ -66,7 +70,11 @@ export function rowsOf(periods: readonly { weekday: number; from_minute: number;
   const rows = new Map<string, PeriodRow>();
   for (const period of periods) {
     const key = `${period.from_minute}-${period.to_minute}`;
-    const row = rows.get(key) ?? { weekdays: [], from: minuteTextOf(period.from_minute), to: minuteTextOf(period.to_minute) };
+    const row = rows.get(key) ?? {
+      weekdays: [],
+      from: minuteTextOf(period.from_minute),
+      to: minuteTextOf(period.to_minute),
+    };
     row.weekdays = [...new Set([...row.weekdays, period.weekday])].sort((a, b) => a - b);
     rows.set(key, row);
   }

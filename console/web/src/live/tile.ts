@@ -240,7 +240,11 @@ export class Tile implements Subscriber {
   }
 
   #emptyOverlay() {
-    return html`<div class="tile-cover empty">${icon("plus", 28)}<p>${t("wall.empty_tile")}</p><small>${t("wall.empty_hint")}</small></div>`;
+    return html`<div class="tile-cover empty">
+      ${icon("plus", 28)}
+      <p>${t("wall.empty_tile")}</p>
+      <small>${t("wall.empty_hint")}</small>
+    </div>`;
   }
 
   #overlayFor(look: TileLook, facts: TileFacts) {
@@ -250,11 +254,18 @@ export class Tile implements Subscriber {
         <span class="tile-name">${this.#camera?.name}</span>
         <span class="tile-windows">${windows}</span>
         <span class="spring"></span>
-        <span class="badge live-${look.live}" data-badge="live"><i class="dot"></i>${t("badge.live")}${
-          look.live === "live" ? "" : html`<b>${code("live", look.live)}</b>`}</span>
-        <span class="badge rec-${look.recording === "recorded" ? "on" : look.recording ? "off" : "unknown"}" data-badge="recording"
-          ><i class="dot"></i>${t("badge.recording")}${
-            look.recording === "recorded" ? "" : html`<b>${look.recording ? code("gap", look.recording) : "—"}</b>`}</span>
+        <span class="badge live-${look.live}" data-badge="live"
+          ><i class="dot"></i>${t("badge.live")}${look.live === "live"
+            ? ""
+            : html`<b>${code("live", look.live)}</b>`}</span
+        >
+        <span
+          class="badge rec-${look.recording === "recorded" ? "on" : look.recording ? "off" : "unknown"}"
+          data-badge="recording"
+          ><i class="dot"></i>${t("badge.recording")}${look.recording === "recorded"
+            ? ""
+            : html`<b>${look.recording ? code("gap", look.recording) : "—"}</b>`}</span
+        >
       </div>
       ${look.covered ? this.#cover(look) : look.live === "live" ? "" : this.#ageNote(look, facts)}
       ${this.#stats && !look.covered ? this.#statsBox() : ""}
@@ -262,34 +273,48 @@ export class Tile implements Subscriber {
   }
 
   #cover(look: TileLook) {
-    const glyph = look.live === "connecting" ? html`<i class="spinner"></i>` : icon(look.live === "no_permission" ? "key" : "problem", 26);
+    const glyph =
+      look.live === "connecting"
+        ? html`<i class="spinner"></i>`
+        : icon(look.live === "no_permission" ? "key" : "problem", 26);
     return html`<div class="tile-cover">
       ${glyph}
       <p>${code("live", look.live)}</p>
       ${look.cause ? html`<small>${causeText(look.cause)}</small>` : ""}
       ${look.live === "offline" && look.sinceUs > 0
-        ? html`<small>${t("wall.since", { at: momentText(look.sinceUs, store.zone) })}</small>` : ""}
+        ? html`<small>${t("wall.since", { at: momentText(look.sinceUs, store.zone) })}</small>`
+        : ""}
     </div>`;
   }
 
   #ageNote(look: TileLook, facts: TileFacts) {
     const cause = look.cause ? causeText(look.cause) : code("live", look.live);
-    return html`<div class="tile-age" role="status"><b>${cause}</b>
-      <span>${t("wall.frozen_for", { age: spanText(facts.frameAgeMs * 1000) })}</span></div>`;
+    return html`<div class="tile-age" role="status">
+      <b>${cause}</b> <span>${t("wall.frozen_for", { age: spanText(facts.frameAgeMs * 1000) })}</span>
+    </div>`;
   }
 
   #statsBox() {
     const r = this.#player.report;
-    const late = r.mediaTimeUs > 0 && store.clock.known ? (store.clock.nowUs() - this.#video.currentTime * 1_000_000) / 1000 : 0;
+    const late =
+      r.mediaTimeUs > 0 && store.clock.known ? (store.clock.nowUs() - this.#video.currentTime * 1_000_000) / 1000 : 0;
     return html`<dl class="tile-stats">
-      <dt>${t("stats.stream")}</dt><dd>${this.#role ? code("stream", this.#role) : "—"} ${r.width}×${r.height}</dd>
-      <dt>${t("stats.codec")}</dt><dd>${r.codec || "—"}</dd>
-      <dt>${t("stats.behind")}</dt><dd>${Math.round(r.behind * 1000)} ms · ${t("stats.target")} ${Math.round(r.target * 1000)}</dd>
-      <dt>${t("stats.latency")}</dt><dd>${Math.round(late)} ms</dd>
-      <dt>${t("stats.rate")}</dt><dd>×${r.rate.toFixed(2)}</dd>
-      <dt>${t("stats.frames")}</dt><dd>${r.frames}</dd>
-      <dt>${t("stats.faults")}</dt><dd>${r.dropped} / ${r.waits} / ${r.seeks} / ${r.rebuilds}</dd>
-      <dt>${t("stats.bytes")}</dt><dd>${(r.bytes / 1048576).toFixed(1)} MB</dd>
+      <dt>${t("stats.stream")}</dt>
+      <dd>${this.#role ? code("stream", this.#role) : "—"} ${r.width}×${r.height}</dd>
+      <dt>${t("stats.codec")}</dt>
+      <dd>${r.codec || "—"}</dd>
+      <dt>${t("stats.behind")}</dt>
+      <dd>${Math.round(r.behind * 1000)} ms · ${t("stats.target")} ${Math.round(r.target * 1000)}</dd>
+      <dt>${t("stats.latency")}</dt>
+      <dd>${Math.round(late)} ms</dd>
+      <dt>${t("stats.rate")}</dt>
+      <dd>×${r.rate.toFixed(2)}</dd>
+      <dt>${t("stats.frames")}</dt>
+      <dd>${r.frames}</dd>
+      <dt>${t("stats.faults")}</dt>
+      <dd>${r.dropped} / ${r.waits} / ${r.seeks} / ${r.rebuilds}</dd>
+      <dt>${t("stats.bytes")}</dt>
+      <dd>${(r.bytes / 1048576).toFixed(1)} MB</dd>
     </dl>`;
   }
 }

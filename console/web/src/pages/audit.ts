@@ -40,14 +40,65 @@ class AuditPage extends DataPage<AuditRow[]> {
 
   protected override view(rows: AuditRow[]) {
     const actions = [...new Set([...rows.map((one) => one.action), ...(this.#action ? [this.#action] : [])])].sort();
-    return html`<header class="page-head"><h1>${t("nav.audit")}</h1><span class="spring"></span>
-        <select aria-label=${t("audit.action")} .value=${this.#action} @change=${(event: Event) => { this.#action = (event.target as HTMLSelectElement).value; void this.refresh(); }}>
-          <option value="">${t("audit.all")}</option>${actions.map((one) => html`<option value=${one} ?selected=${one === this.#action}>${code("audit", one)}</option>`)}</select>
-        <button type="button" @click=${() => void this.refresh()}>${icon("refresh", 16)}${t("do.refresh")}</button></header>
-      ${rows.length === 0 ? html`<div class="empty-state">${icon("audit", 40)}<h2>${t("audit.none")}</h2></div>` : html`<div class="card flush"><table class="table rows"><thead><tr><th>${t("audit.at")}</th><th>${t("audit.who")}</th><th>${t("audit.action")}</th><th>${t("audit.subject")}</th><th>${t("purpose.title")}</th><th>${t("audit.detail")}</th></tr></thead>
-        <tbody>${rows.map((one) => html`<tr><td class="num">${momentText(one.at_us, store.zone)}</td><td>${one.display_name ?? "—"}<small>${one.login ?? ""}</small></td><td>${code("audit", one.action)}</td><td class="subject"><code>${one.subject}</code></td>
-          <td>${one.purpose ? html`${code("purpose", one.purpose.code)}<small>${one.purpose.reference}</small>` : ""}</td><td class="detail dim">${detailText(one.detail, store.zone)}</td></tr>`)}</tbody></table></div>
-        ${this.#more ? html`<p class="center"><button type="button" @click=${() => void this.#older()}>${t("audit.older")}</button></p>` : ""}`}`;
+    return html`<header class="page-head">
+        <h1>${t("nav.audit")}</h1>
+        <span class="spring"></span>
+        <select
+          aria-label=${t("audit.action")}
+          .value=${this.#action}
+          @change=${(event: Event) => {
+            this.#action = (event.target as HTMLSelectElement).value;
+            void this.refresh();
+          }}
+        >
+          <option value="">${t("audit.all")}</option>
+          ${actions.map(
+            (one) => html`<option value=${one} ?selected=${one === this.#action}>${code("audit", one)}</option>`,
+          )}
+        </select>
+        <button type="button" @click=${() => void this.refresh()}>${icon("refresh", 16)}${t("do.refresh")}</button>
+      </header>
+      ${rows.length === 0
+        ? html`<div class="empty-state">
+            ${icon("audit", 40)}
+            <h2>${t("audit.none")}</h2>
+          </div>`
+        : html`<div class="card flush">
+              <table class="table rows">
+                <thead>
+                  <tr>
+                    <th>${t("audit.at")}</th>
+                    <th>${t("audit.who")}</th>
+                    <th>${t("audit.action")}</th>
+                    <th>${t("audit.subject")}</th>
+                    <th>${t("purpose.title")}</th>
+                    <th>${t("audit.detail")}</th>
+                  </tr>
+                </thead>
+                <tbody>
+                  ${rows.map(
+                    (one) =>
+                      html`<tr>
+                        <td class="num">${momentText(one.at_us, store.zone)}</td>
+                        <td>${one.display_name ?? "—"}<small>${one.login ?? ""}</small></td>
+                        <td>${code("audit", one.action)}</td>
+                        <td class="subject"><code>${one.subject}</code></td>
+                        <td>
+                          ${one.purpose
+                            ? html`${code("purpose", one.purpose.code)}<small>${one.purpose.reference}</small>`
+                            : ""}
+                        </td>
+                        <td class="detail dim">${detailText(one.detail, store.zone)}</td>
+                      </tr>`,
+                  )}
+                </tbody>
+              </table>
+            </div>
+            ${this.#more
+              ? html`<p class="center">
+                  <button type="button" @click=${() => void this.#older()}>${t("audit.older")}</button>
+                </p>`
+              : ""}`}`;
   }
 }
 

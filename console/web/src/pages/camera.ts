@@ -47,7 +47,12 @@ class CameraPage extends DataPage<Data> {
       api.get<DayCoverage>(`/api/cameras/${this.camera}/coverage?day=${day}`),
       api.get<{ windows: ServiceWindow[] }>("/api/windows"),
     ]);
-    return { camera, device: camera.device ?? null, coverage, windows: windows.windows.filter((one) => one.retired_us === null) };
+    return {
+      camera,
+      device: camera.device ?? null,
+      coverage,
+      windows: windows.windows.filter((one) => one.retired_us === null),
+    };
   }
 
   async #preview(camera: Camera): Promise<void> {
@@ -79,26 +84,44 @@ class CameraPage extends DataPage<Data> {
     const manage = store.has("hall_admin");
     const facts = { ...coverage };
     return html`<header class="page-head">
-        <a class="crumb" href="/cameras">${t("nav.cameras")}</a><span class="dim">/</span><h1>${camera.name}</h1>
+        <a class="crumb" href="/cameras">${t("nav.cameras")}</a><span class="dim">/</span>
+        <h1>${camera.name}</h1>
         ${camera.enabled ? "" : html`<em class="flag">${t("cameras.disabled")}</em>`}
         <span class="spring"></span>
         ${manage ? this.#actions(data) : ""}
       </header>
-      ${device?.auth_blocked ? html`<div class="notice bad" role="alert">${icon("key", 20)}<div><strong>${t("camera.auth_blocked")}</strong><p>${t("camera.auth_blocked_fix")}</p></div>
-        ${manage && device ? html`<button type="button" class="primary" @click=${() => void this.#credentials(device)}>${t("camera.credentials")}</button>` : ""}</div>` : ""}
+      ${device?.auth_blocked
+        ? html`<div class="notice bad" role="alert">
+            ${icon("key", 20)}
+            <div>
+              <strong>${t("camera.auth_blocked")}</strong>
+              <p>${t("camera.auth_blocked_fix")}</p>
+            </div>
+            ${manage && device
+              ? html`<button type="button" class="primary" @click=${() => void this.#credentials(device)}>
+                  ${t("camera.credentials")}
+                </button>`
+              : ""}
+          </div>`
+        : ""}
       <div class="columns">
-        <section class="card"><header><h2>${t("camera.coverage")}</h2><b class="share ${shareClass(facts)}">${shareText(facts)}</b><span class="spring"></span>
-            ${dayPicker(coverage.day, dayOf(store.clock.nowUs(), store.zone), (day) => { this.#day = day; void this.refresh(); })}</header>
-          ${coverageBar(facts, store.zone, 34)}
-          ${legend(["ok", "pending", "bad", "warn", "quiet", "future"])}
+        <section class="card">
+          <header>
+            <h2>${t("camera.coverage")}</h2>
+            <b class="share ${shareClass(facts)}">${shareText(facts)}</b><span class="spring"></span> ${dayPicker(
+              coverage.day,
+              dayOf(store.clock.nowUs(), store.zone),
+              (day) => {
+                this.#day = day;
+                void this.refresh();
+              },
+            )}
+          </header>
+          ${coverageBar(facts, store.zone, 34)} ${legend(["ok", "pending", "bad", "warn", "quiet", "future"])}
           <h3>${t("coverage.gaps")}</h3>
           ${gapList(facts, store.zone)}
         </section>
-        <div class="side">
-          ${this.#previewCard(camera)}
-          ${this.#stateCard(data)}
-          ${this.#mapCard(data, manage)}
-        </div>
+        <div class="side">${this.#previewCard(camera)} ${this.#stateCard(data)} ${this.#mapCard(data, manage)}</div>
       </div>`;
   }
 
@@ -106,70 +129,224 @@ class CameraPage extends DataPage<Data> {
     const device = data.device;
     return html`<button type="button" @click=${() => void this.#rename(data.camera)}>${t("camera.rename")}</button>
       ${device
-        ? html`<button type="button" data-action="credentials" @click=${() => void this.#credentials(device)}>${t("camera.credentials")}</button>
-          <button type="button" data-action="toggle" @click=${() => void this.change(() => api.patch(`/api/devices/${device.id}`, { enabled: !device.enabled }), t("do.saved"))}>${device.enabled ? t("camera.disable") : t("camera.enable")}</button>
-          <button type="button" class="danger" @click=${() => void this.#retire(device)}>${t("camera.retire")}</button>` : ""}`;
+        ? html`<button type="button" data-action="credentials" @click=${() => void this.#credentials(device)}>
+              ${t("camera.credentials")}
+            </button>
+            <button
+              type="button"
+              data-action="toggle"
+              @click=${() =>
+                void this.change(
+                  () => api.patch(`/api/devices/${device.id}`, { enabled: !device.enabled }),
+                  t("do.saved"),
+                )}
+            >
+              ${device.enabled ? t("camera.disable") : t("camera.enable")}
+            </button>
+            <button type="button" class="danger" @click=${() => void this.#retire(device)}>
+              ${t("camera.retire")}
+            </button>`
+        : ""}`;
   }
 
   #previewCard(camera: Camera) {
     const allowed = store.has("supervisor", "hall_admin");
     if (!allowed) return "";
-    return html`<section class="card preview-card"><header><h2>${t("camera.preview")}</h2><span class="spring"></span>
-        ${this.#tile ? html`<button type="button" class="ghost" @click=${() => this.#stopPreview()}>${t("camera.stop_preview")}</button>` : ""}</header>
-      <div class="preview dark">${this.#tile ? "" : html`<button type="button" class="primary" data-action="preview" ?disabled=${!camera.enabled} @click=${() => void this.#preview(camera)}>${icon("play", 16)}${t("camera.start_preview")}</button><small>${t("camera.preview_purpose")}</small>`}</div>
+    return html`<section class="card preview-card">
+      <header>
+        <h2>${t("camera.preview")}</h2>
+        <span class="spring"></span> ${this.#tile
+          ? html`<button type="button" class="ghost" @click=${() => this.#stopPreview()}>
+              ${t("camera.stop_preview")}
+            </button>`
+          : ""}
+      </header>
+      <div class="preview dark">
+        ${this.#tile
+          ? ""
+          : html`<button
+                type="button"
+                class="primary"
+                data-action="preview"
+                ?disabled=${!camera.enabled}
+                @click=${() => void this.#preview(camera)}
+              >
+                ${icon("play", 16)}${t("camera.start_preview")}</button
+              ><small>${t("camera.preview_purpose")}</small>`}
+      </div>
     </section>`;
   }
 
   #stateCard({ camera, device }: Data) {
     const recording = camera.recording.state === "recorded";
-    return html`<section class="card"><header><h2>${t("camera.state")}</h2></header><dl class="facts">
-      <dt>${t("badge.live")}</dt><dd><span class="state ${camera.live.state}"><i class="dot ${camera.live.state}"></i>${code("live", camera.live.state)}</span> ${camera.live.cause && camera.live.state !== "live" ? causeText(camera.live.cause) : ""}</dd>
-      <dt>${t("badge.recording")}</dt><dd><span class="state ${recording ? "live" : "offline"}"><i class="dot ${recording ? "rec" : "offline"}"></i>${recording ? t("cameras.recorded") : code("gap", camera.recording.state || "unknown")}</span>${camera.recording.since_us > 0 ? html`<small>${t("wall.since", { at: momentText(camera.recording.since_us, store.zone) })}</small>` : ""}</dd>
-      ${camera.streams.map((one) => html`<dt>${code("stream", one.role)}</dt><dd>${one.codec.toUpperCase()} ${one.width}×${one.height} · ${one.fps_milli / 1000} fps · ${t("device.gop")} ${(one.gop_ms / 1000).toFixed(1)} s ${one.recorded ? html`<em class="flag good">${t("badge.recording")}</em>` : ""}</dd>`)}
-      ${device ? html`
-        <dt>${t("register.address")}</dt><dd class="num">${device.address}:${device.port} <small>${t("camera.user", { user: device.username })}</small></dd>
-        <dt>${t("device.maker")}</dt><dd>${device.manufacturer} ${device.model}</dd>
-        <dt>${t("device.serial")}</dt><dd><code>${device.serial}</code></dd>
-        <dt>${t("device.clock")}</dt><dd>${device.clock_offset_us === null ? "—" : html`${offsetText(device.clock_offset_us)}${device.clock_error_us === null ? "" : html` <small>± ${Math.round(device.clock_error_us / 1000)} ms</small>`}`}</dd>` : ""}
-    </dl></section>`;
+    return html`<section class="card">
+      <header><h2>${t("camera.state")}</h2></header>
+      <dl class="facts">
+        <dt>${t("badge.live")}</dt>
+        <dd>
+          <span class="state ${camera.live.state}"
+            ><i class="dot ${camera.live.state}"></i>${code("live", camera.live.state)}</span
+          >
+          ${camera.live.cause && camera.live.state !== "live" ? causeText(camera.live.cause) : ""}
+        </dd>
+        <dt>${t("badge.recording")}</dt>
+        <dd>
+          <span class="state ${recording ? "live" : "offline"}"
+            ><i class="dot ${recording ? "rec" : "offline"}"></i>${recording
+              ? t("cameras.recorded")
+              : code("gap", camera.recording.state || "unknown")}</span
+          >${camera.recording.since_us > 0
+            ? html`<small>${t("wall.since", { at: momentText(camera.recording.since_us, store.zone) })}</small>`
+            : ""}
+        </dd>
+        ${camera.streams.map(
+          (one) =>
+            html`<dt>${code("stream", one.role)}</dt>
+              <dd>
+                ${one.codec.toUpperCase()} ${one.width}×${one.height} · ${one.fps_milli / 1000} fps · ${t("device.gop")}
+                ${(one.gop_ms / 1000).toFixed(1)} s
+                ${one.recorded ? html`<em class="flag good">${t("badge.recording")}</em>` : ""}
+              </dd>`,
+        )}
+        ${device
+          ? html` <dt>${t("register.address")}</dt>
+              <dd class="num">
+                ${device.address}:${device.port} <small>${t("camera.user", { user: device.username })}</small>
+              </dd>
+              <dt>${t("device.maker")}</dt>
+              <dd>${device.manufacturer} ${device.model}</dd>
+              <dt>${t("device.serial")}</dt>
+              <dd><code>${device.serial}</code></dd>
+              <dt>${t("device.clock")}</dt>
+              <dd>
+                ${device.clock_offset_us === null
+                  ? "—"
+                  : html`${offsetText(device.clock_offset_us)}${device.clock_error_us === null
+                      ? ""
+                      : html` <small>± ${Math.round(device.clock_error_us / 1000)} ms</small>`}`}
+              </dd>`
+          : ""}
+      </dl>
+    </section>`;
   }
 
   #mapCard(data: Data, manage: boolean) {
     const { camera } = data;
-    return html`<section class="card"><header><h2>${t("map.windows")}</h2><span class="spring"></span>${manage ? html`<button type="button" class="ghost" @click=${() => void this.#map(data)}>${icon("plus", 16)}${t("map.add")}</button>` : ""}</header>
-      ${camera.windows.length === 0 ? html`<p class="hint">${t("map.none_hint")}</p>` : html`<table class="table compact"><thead><tr><th>${t("map.window")}</th><th>${t("map.role")}</th><th>${t("map.from")}</th><th></th></tr></thead><tbody>
-        ${camera.windows.map((one) => html`<tr><td>${one.name}</td><td>${code("camera_role", one.role)}</td><td class="num">${momentText(one.from_us, store.zone)}</td>
-          <td>${manage ? html`<button type="button" class="ghost" @click=${() => void this.#unmap(camera, one.map_id, one.name)}>${t("map.end")}</button>` : ""}</td></tr>`)}
-      </tbody></table>`}
+    return html`<section class="card">
+      <header>
+        <h2>${t("map.windows")}</h2>
+        <span class="spring"></span>${manage
+          ? html`<button type="button" class="ghost" @click=${() => void this.#map(data)}>
+              ${icon("plus", 16)}${t("map.add")}
+            </button>`
+          : ""}
+      </header>
+      ${camera.windows.length === 0
+        ? html`<p class="hint">${t("map.none_hint")}</p>`
+        : html`<table class="table compact">
+            <thead>
+              <tr>
+                <th>${t("map.window")}</th>
+                <th>${t("map.role")}</th>
+                <th>${t("map.from")}</th>
+                <th></th>
+              </tr>
+            </thead>
+            <tbody>
+              ${camera.windows.map(
+                (one) =>
+                  html`<tr>
+                    <td>${one.name}</td>
+                    <td>${code("camera_role", one.role)}</td>
+                    <td class="num">${momentText(one.from_us, store.zone)}</td>
+                    <td>
+                      ${manage
+                        ? html`<button
+                            type="button"
+                            class="ghost"
+                            @click=${() => void this.#unmap(camera, one.map_id, one.name)}
+                          >
+                            ${t("map.end")}
+                          </button>`
+                        : ""}
+                    </td>
+                  </tr>`,
+              )}
+            </tbody>
+          </table>`}
     </section>`;
   }
 
   async #unmap(camera: Camera, map: string, name: string): Promise<void> {
-    if (!(await confirmed(t("map.end"), t("map.end_confirm", { camera: camera.name, window: name }), t("map.end")))) return;
+    if (!(await confirmed(t("map.end"), t("map.end_confirm", { camera: camera.name, window: name }), t("map.end"))))
+      return;
     await this.change(() => api.delete(`/api/cameras/${camera.id}/windows/${map}`), t("do.saved"));
   }
 
   async #map({ camera, windows }: Data): Promise<void> {
-    const form = { window_id: windows[0]?.id ?? "", role: "front", from: toLocal(store.clock.nowUs(), store.zone), error: "" };
+    const form = {
+      window_id: windows[0]?.id ?? "",
+      role: "front",
+      from: toLocal(store.clock.nowUs(), store.zone),
+      error: "",
+    };
     const done = await openDialog<boolean>(
       () => t("map.add"),
-      ({ close, redraw }) => html`<form @submit=${async (event: Event) => {
-        event.preventDefault();
-        const from = fromLocal(form.from, store.zone);
-        try {
-          await api.post(`/api/cameras/${camera.id}/windows`, { window_id: form.window_id, role: form.role, ...(Number.isNaN(from) ? {} : { from_us: from }) });
-          close(true);
-        } catch (error) {
-          if (!(error instanceof ApiError)) throw error;
-          form.error = errorText(error.code, error.fields);
-          redraw();
-        }
-      }}><div class="dialog-body">
-        ${select(t("map.window"), "window", form.window_id, windows.map((w) => ({ value: w.id, text: w.name })), (value) => { form.window_id = value; })}
-        ${select(t("map.role"), "role", form.role, CAMERA_ROLES.map((role) => ({ value: role, text: code("camera_role", role) })), (value) => { form.role = value; })}
-        ${field({ label: t("map.from"), name: "from", type: "datetime-local", value: form.from, hint: t("map.from_hint", { zone: store.zone }), change: (value) => { form.from = value; } })}
-        ${form.error ? html`<p class="error" role="alert">${form.error}</p>` : ""}
-      </div><footer><button type="button" @click=${() => close(null)}>${t("do.cancel")}</button><button class="primary">${t("do.save")}</button></footer></form>`,
+      ({ close, redraw }) =>
+        html`<form
+          @submit=${async (event: Event) => {
+            event.preventDefault();
+            const from = fromLocal(form.from, store.zone);
+            try {
+              await api.post(`/api/cameras/${camera.id}/windows`, {
+                window_id: form.window_id,
+                role: form.role,
+                ...(Number.isNaN(from) ? {} : { from_us: from }),
+              });
+              close(true);
+            } catch (error) {
+              if (!(error instanceof ApiError)) throw error;
+              form.error = errorText(error.code, error.fields);
+              redraw();
+            }
+          }}
+        >
+          <div class="dialog-body">
+            ${select(
+              t("map.window"),
+              "window",
+              form.window_id,
+              windows.map((w) => ({ value: w.id, text: w.name })),
+              (value) => {
+                form.window_id = value;
+              },
+            )}
+            ${select(
+              t("map.role"),
+              "role",
+              form.role,
+              CAMERA_ROLES.map((role) => ({ value: role, text: code("camera_role", role) })),
+              (value) => {
+                form.role = value;
+              },
+            )}
+            ${field({
+              label: t("map.from"),
+              name: "from",
+              type: "datetime-local",
+              value: form.from,
+              hint: t("map.from_hint", { zone: store.zone }),
+              change: (value) => {
+                form.from = value;
+              },
+            })}
+            ${form.error ? html`<p class="error" role="alert">${form.error}</p>` : ""}
+          </div>
+          <footer>
+            <button type="button" @click=${() => close(null)}>${t("do.cancel")}</button
+            ><button class="primary">${t("do.save")}</button>
+          </footer>
+        </form>`,
     );
     if (done) await this.refresh();
   }
@@ -178,28 +355,82 @@ class CameraPage extends DataPage<Data> {
     const form = { name: camera.name };
     const done = await openDialog<boolean>(
       () => t("camera.rename"),
-      ({ close }) => html`<form @submit=${(event: Event) => { event.preventDefault(); close(true); }}><div class="dialog-body">
-        ${field({ label: t("cameras.name"), name: "name", value: form.name, autofocus: true, change: (value) => { form.name = value; } })}</div>
-        <footer><button type="button" @click=${() => close(null)}>${t("do.cancel")}</button><button class="primary">${t("do.save")}</button></footer></form>`,
+      ({ close }) =>
+        html`<form
+          @submit=${(event: Event) => {
+            event.preventDefault();
+            close(true);
+          }}
+        >
+          <div class="dialog-body">
+            ${field({
+              label: t("cameras.name"),
+              name: "name",
+              value: form.name,
+              autofocus: true,
+              change: (value) => {
+                form.name = value;
+              },
+            })}
+          </div>
+          <footer>
+            <button type="button" @click=${() => close(null)}>${t("do.cancel")}</button
+            ><button class="primary">${t("do.save")}</button>
+          </footer>
+        </form>`,
     );
-    if (done && form.name.trim()) await this.change(() => api.patch(`/api/cameras/${camera.id}`, { name: form.name.trim() }), t("do.saved"));
+    if (done && form.name.trim())
+      await this.change(() => api.patch(`/api/cameras/${camera.id}`, { name: form.name.trim() }), t("do.saved"));
   }
 
   async #credentials(device: Device): Promise<void> {
     const form = { username: device.username, password: "" };
     const done = await openDialog<boolean>(
       () => t("camera.credentials"),
-      ({ close }) => html`<form @submit=${(event: Event) => { event.preventDefault(); close(true); }}><div class="dialog-body">
-        <p class="hint">${t("camera.credentials_hint")}</p>
-        ${field({ label: t("register.username"), name: "username", value: form.username, change: (value) => { form.username = value; } })}
-        ${field({ label: t("register.password"), name: "password", type: "password", autocomplete: "new-password", value: form.password, change: (value) => { form.password = value; } })}</div>
-        <footer><button type="button" @click=${() => close(null)}>${t("do.cancel")}</button><button class="primary">${t("do.save")}</button></footer></form>`,
+      ({ close }) =>
+        html`<form
+          @submit=${(event: Event) => {
+            event.preventDefault();
+            close(true);
+          }}
+        >
+          <div class="dialog-body">
+            <p class="hint">${t("camera.credentials_hint")}</p>
+            ${field({
+              label: t("register.username"),
+              name: "username",
+              value: form.username,
+              change: (value) => {
+                form.username = value;
+              },
+            })}
+            ${field({
+              label: t("register.password"),
+              name: "password",
+              type: "password",
+              autocomplete: "new-password",
+              value: form.password,
+              change: (value) => {
+                form.password = value;
+              },
+            })}
+          </div>
+          <footer>
+            <button type="button" @click=${() => close(null)}>${t("do.cancel")}</button
+            ><button class="primary">${t("do.save")}</button>
+          </footer>
+        </form>`,
     );
-    if (done) await this.change(() => api.patch(`/api/devices/${device.id}`, { credentials: form }), t("camera.credentials_saved"));
+    if (done)
+      await this.change(
+        () => api.patch(`/api/devices/${device.id}`, { credentials: form }),
+        t("camera.credentials_saved"),
+      );
   }
 
   async #retire(device: Device): Promise<void> {
-    if (!(await confirmed(t("camera.retire"), t("camera.retire_confirm", { name: device.name }), t("camera.retire")))) return;
+    if (!(await confirmed(t("camera.retire"), t("camera.retire_confirm", { name: device.name }), t("camera.retire"))))
+      return;
     if (await this.change(() => api.delete(`/api/devices/${device.id}`), t("do.saved"))) go("/cameras");
   }
 }

@@ -62,38 +62,121 @@ class CamerasPage extends DataPage<Data> {
     const shown = this.#shown(data);
     const manage = store.has("hall_admin");
     return html`<header class="page-head">
-        <h1>${t("nav.cameras")}</h1><span class="count">${data.cameras.length}</span>
+        <h1>${t("nav.cameras")}</h1>
+        <span class="count">${data.cameras.length}</span>
         <span class="spring"></span>
-        <label class="search">${icon("search", 16)}<input type="search" placeholder=${t("cameras.search")} .value=${this.#filter} @input=${(event: InputEvent) => { this.#filter = (event.target as HTMLInputElement).value; this.requestUpdate(); }} /></label>
-        <div class="segmented">${["all", "offline", "unrecorded", "disabled"].map((one) => html`<button type="button" aria-pressed=${this.#only === one} @click=${() => { this.#only = one; this.requestUpdate(); }}>${t(`cameras.only_${one}`)}</button>`)}</div>
+        <label class="search"
+          >${icon("search", 16)}<input
+            type="search"
+            placeholder=${t("cameras.search")}
+            .value=${this.#filter}
+            @input=${(event: InputEvent) => {
+              this.#filter = (event.target as HTMLInputElement).value;
+              this.requestUpdate();
+            }}
+        /></label>
+        <div class="segmented">
+          ${["all", "offline", "unrecorded", "disabled"].map(
+            (one) =>
+              html`<button
+                type="button"
+                aria-pressed=${this.#only === one}
+                @click=${() => {
+                  this.#only = one;
+                  this.requestUpdate();
+                }}
+              >
+                ${t(`cameras.only_${one}`)}
+              </button>`,
+          )}
+        </div>
         ${manage
-          ? html`<button type="button" data-action="discover" @click=${() => void this.#discover()}>${icon("scan", 16)}${t("cameras.discover")}</button>
-              <button type="button" class="primary" data-action="add-camera" @click=${() => void this.#register()}>${icon("plus", 16)}${t("cameras.register")}</button>` : ""}
+          ? html`<button type="button" data-action="discover" @click=${() => void this.#discover()}>
+                ${icon("scan", 16)}${t("cameras.discover")}
+              </button>
+              <button type="button" class="primary" data-action="add-camera" @click=${() => void this.#register()}>
+                ${icon("plus", 16)}${t("cameras.register")}
+              </button>`
+          : ""}
       </header>
-      ${data.cameras.length === 0 ? this.#empty(manage) : shown.length === 0 ? html`<div class="empty-state"><p>${t("do.nothing_found")}</p></div>` : this.#table(shown, data)}`;
+      ${data.cameras.length === 0
+        ? this.#empty(manage)
+        : shown.length === 0
+          ? html`<div class="empty-state"><p>${t("do.nothing_found")}</p></div>`
+          : this.#table(shown, data)}`;
   }
 
   #empty(manage: boolean) {
-    return html`<div class="empty-state">${icon("camera", 40)}<h2>${t("cameras.none")}</h2><p>${manage ? t("cameras.none_hint") : t("cameras.none_ask")}</p></div>`;
+    return html`<div class="empty-state">
+      ${icon("camera", 40)}
+      <h2>${t("cameras.none")}</h2>
+      <p>${manage ? t("cameras.none_hint") : t("cameras.none_ask")}</p>
+    </div>`;
   }
 
   #table(shown: Camera[], data: Data) {
-    return html`<div class="card flush"><table class="table rows">
-      <thead><tr><th>${t("cameras.name")}</th><th>${t("badge.live")}</th><th>${t("badge.recording")}</th><th>${t("map.windows")}</th><th>${t("cameras.streams")}</th><th>${t("register.address")}</th></tr></thead>
-      <tbody>${shown.map((one) => this.#row(one, data.devices.get(one.device_id)))}</tbody>
-    </table></div>`;
+    return html`<div class="card flush">
+      <table class="table rows">
+        <thead>
+          <tr>
+            <th>${t("cameras.name")}</th>
+            <th>${t("badge.live")}</th>
+            <th>${t("badge.recording")}</th>
+            <th>${t("map.windows")}</th>
+            <th>${t("cameras.streams")}</th>
+            <th>${t("register.address")}</th>
+          </tr>
+        </thead>
+        <tbody>
+          ${shown.map((one) => this.#row(one, data.devices.get(one.device_id)))}
+        </tbody>
+      </table>
+    </div>`;
   }
 
   #row(one: Camera, device: Device | undefined) {
-    const since = (us: number) => (us > 0 ? html`<small>${t("wall.since", { at: momentText(us, store.zone) })}</small>` : "");
+    const since = (us: number) =>
+      us > 0 ? html`<small>${t("wall.since", { at: momentText(us, store.zone) })}</small>` : "";
     const recording = one.recording.state === "recorded";
     return html`<tr class=${one.enabled ? "" : "muted"} data-camera=${one.id}>
-      <td><a class="strong" href="/cameras/${one.id}">${one.name}</a>${one.enabled ? "" : html`<em class="flag">${t("cameras.disabled")}</em>`}${device?.auth_blocked ? html`<em class="flag bad">${t("cameras.auth_blocked")}</em>` : ""}</td>
-      <td><span class="state ${one.live.state}"><i class="dot ${one.live.state}"></i>${code("live", one.live.state)}</span>${one.live.state === "live" ? "" : html`<small>${one.live.cause ? causeText(one.live.cause) : ""}</small>${since(one.live.since_us)}`}</td>
-      <td><span class="state ${recording ? "live" : "offline"}"><i class="dot ${recording ? "rec" : "offline"}"></i>${recording ? t("cameras.recorded") : one.recording.state ? code("gap", one.recording.state) : "—"}</span>${recording ? "" : since(one.recording.since_us)}</td>
-      <td>${one.windows.length === 0 ? html`<span class="dim">${t("map.none")}</span>` : rolesOf(one).map(([role, windows]) => html`<span class="tag">${windowsLabel(windows)}<i>${code("camera_role", role)}</i></span>`)}</td>
-      <td class="dim">${one.streams.map((s) => html`<div class="num">${code("stream", s.role)} ${s.codec.toUpperCase()} ${s.width}×${s.height}</div>`)}</td>
-      <td class="num dim">${device ? `${device.address}:${device.port}` : ""}<small>${device?.manufacturer} ${device?.model}</small></td>
+      <td>
+        <a class="strong" href="/cameras/${one.id}">${one.name}</a>${one.enabled
+          ? ""
+          : html`<em class="flag">${t("cameras.disabled")}</em>`}${device?.auth_blocked
+          ? html`<em class="flag bad">${t("cameras.auth_blocked")}</em>`
+          : ""}
+      </td>
+      <td>
+        <span class="state ${one.live.state}"><i class="dot ${one.live.state}"></i>${code("live", one.live.state)}</span
+        >${one.live.state === "live"
+          ? ""
+          : html`<small>${one.live.cause ? causeText(one.live.cause) : ""}</small>${since(one.live.since_us)}`}
+      </td>
+      <td>
+        <span class="state ${recording ? "live" : "offline"}"
+          ><i class="dot ${recording ? "rec" : "offline"}"></i>${recording
+            ? t("cameras.recorded")
+            : one.recording.state
+              ? code("gap", one.recording.state)
+              : "—"}</span
+        >${recording ? "" : since(one.recording.since_us)}
+      </td>
+      <td>
+        ${one.windows.length === 0
+          ? html`<span class="dim">${t("map.none")}</span>`
+          : rolesOf(one).map(
+              ([role, windows]) =>
+                html`<span class="tag">${windowsLabel(windows)}<i>${code("camera_role", role)}</i></span>`,
+            )}
+      </td>
+      <td class="dim">
+        ${one.streams.map(
+          (s) => html`<div class="num">${code("stream", s.role)} ${s.codec.toUpperCase()} ${s.width}×${s.height}</div>`,
+        )}
+      </td>
+      <td class="num dim">
+        ${device ? `${device.address}:${device.port}` : ""}<small>${device?.manufacturer} ${device?.model}</small>
+      </td>
     </tr>`;
   }
 }

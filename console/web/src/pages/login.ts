@@ -46,29 +46,59 @@ class LoginPage extends View {
         <div class="gate-mark">${icon("logo", 44)}</div>
         <h1>${t("app.name")}</h1>
         <p>${t("app.tagline")}</p>
-        <ul class="gate-points"><li>${t("gate.point_1")}</li><li>${t("gate.point_2")}</li><li>${t("gate.point_3")}</li></ul>
+        <ul class="gate-points">
+          <li>${t("gate.point_1")}</li>
+          <li>${t("gate.point_2")}</li>
+          <li>${t("gate.point_3")}</li>
+        </ul>
       </section>
       <section class="gate-form">
         <form class="card" @submit=${(event: Event) => void this.#submit(event)}>
           <h2>${t("login.title")}</h2>
-          ${field({ label: t("login.login"), name: "login", value: this.#login, autocomplete: "username", change: (value) => { this.#login = value; } })}
-          ${field({ label: t("login.password"), name: "password", type: "password", value: this.#password, autocomplete: "current-password", change: (value) => { this.#password = value; } })}
+          ${field({
+            label: t("login.login"),
+            name: "login",
+            value: this.#login,
+            autocomplete: "username",
+            change: (value) => {
+              this.#login = value;
+            },
+          })}
+          ${field({
+            label: t("login.password"),
+            name: "password",
+            type: "password",
+            value: this.#password,
+            autocomplete: "current-password",
+            change: (value) => {
+              this.#password = value;
+            },
+          })}
           ${this.#error ? html`<p class="error" role="alert">${this.#error}</p>` : ""}
-          <button class="primary wide" ?disabled=${this.#busy}>${this.#busy ? t("do.working") : t("login.submit")}</button>
+          <button class="primary wide" ?disabled=${this.#busy}>
+            ${this.#busy ? t("do.working") : t("login.submit")}
+          </button>
         </form>
         <details class="checks ${failed.length > 0 ? "bad" : ""}" ?open=${failed.length > 0}>
           <summary>${failed.length > 0 ? t("check.failed", { n: failed.length }) : t("check.passed")}</summary>
           <ul>
             ${this.#checks.map(
-              (one) => html`<li class=${one.ok ? "ok" : one.needed ? "bad" : "note"}>
-                ${icon(one.ok ? "check" : one.needed ? "problem" : "info", 16)}
-                <span>${t(`check.${one.code}`, { detail: one.detail })}${one.ok ? "" : html`<small>${t(`check.${one.code}_fix`)}</small>`}</span>
-              </li>`,
+              (one) =>
+                html`<li class=${one.ok ? "ok" : one.needed ? "bad" : "note"}>
+                  ${icon(one.ok ? "check" : one.needed ? "problem" : "info", 16)}
+                  <span
+                    >${t(`check.${one.code}`, { detail: one.detail })}${one.ok
+                      ? ""
+                      : html`<small>${t(`check.${one.code}_fix`)}</small>`}</span
+                  >
+                </li>`,
             )}
           </ul>
         </details>
         <p class="gate-foot">
-          <button type="button" class="ghost" @click=${() => words.choose(words.language === "zh" ? "en" : "zh")}>${icon("language", 16)}${t("language.other")}</button>
+          <button type="button" class="ghost" @click=${() => words.choose(words.language === "zh" ? "en" : "zh")}>
+            ${icon("language", 16)}${t("language.other")}
+          </button>
         </p>
       </section>
     </main>`;

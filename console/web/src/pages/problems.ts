@@ -25,14 +25,56 @@ class ProblemsPage extends DataPage<Data> {
   }
 
   protected override view(data: Data) {
-    return html`<header class="page-head"><h1>${t("nav.problems")}</h1><span class="count">${data.count}</span></header>
+    return html`<header class="page-head">
+        <h1>${t("nav.problems")}</h1>
+        <span class="count">${data.count}</span>
+      </header>
       ${data.problems.length === 0
-        ? html`<div class="empty-state good">${icon("check", 40)}<h2>${t("problems.none")}</h2><p>${t("problems.none_hint")}</p></div>`
-        : html`<div class="card flush"><table class="table rows"><thead><tr><th>${t("problems.kind")}</th><th>${t("problems.what")}</th><th>${t("problems.cause")}</th><th>${t("problems.since")}</th><th>${t("problems.times")}</th></tr></thead>
-          <tbody>${data.problems.map((one) => html`<tr><td><span class="state offline"><i class="dot offline"></i>${code("alarm", one.kind)}</span><small>${t(`alarm.${one.kind}_fix`)}</small></td>
-            <td>${one.link ? html`<a class="strong" href=${one.link}>${one.name || one.subject}</a>` : one.name || one.subject}</td>
-            <td>${one.cause ? causeText(one.cause) : ""}${one.detail ? html`<small>${detailText(one.detail, store.zone)}</small>` : ""}</td>
-            <td class="num">${momentText(one.since_us, store.zone)}<small>${t("problems.for", { age: spanText(store.clock.nowUs() - one.since_us) })}</small></td><td class="num">${one.count}</td></tr>`)}</tbody></table></div>`}`;
+        ? html`<div class="empty-state good">
+            ${icon("check", 40)}
+            <h2>${t("problems.none")}</h2>
+            <p>${t("problems.none_hint")}</p>
+          </div>`
+        : html`<div class="card flush">
+            <table class="table rows">
+              <thead>
+                <tr>
+                  <th>${t("problems.kind")}</th>
+                  <th>${t("problems.what")}</th>
+                  <th>${t("problems.cause")}</th>
+                  <th>${t("problems.since")}</th>
+                  <th>${t("problems.times")}</th>
+                </tr>
+              </thead>
+              <tbody>
+                ${data.problems.map(
+                  (one) =>
+                    html`<tr>
+                      <td>
+                        <span class="state offline"><i class="dot offline"></i>${code("alarm", one.kind)}</span
+                        ><small>${t(`alarm.${one.kind}_fix`)}</small>
+                      </td>
+                      <td>
+                        ${one.link
+                          ? html`<a class="strong" href=${one.link}>${one.name || one.subject}</a>`
+                          : one.name || one.subject}
+                      </td>
+                      <td>
+                        ${one.cause ? causeText(one.cause) : ""}${one.detail
+                          ? html`<small>${detailText(one.detail, store.zone)}</small>`
+                          : ""}
+                      </td>
+                      <td class="num">
+                        ${momentText(one.since_us, store.zone)}<small
+                          >${t("problems.for", { age: spanText(store.clock.nowUs() - one.since_us) })}</small
+                        >
+                      </td>
+                      <td class="num">${one.count}</td>
+                    </tr>`,
+                )}
+              </tbody>
+            </table>
+          </div>`}`;
   }
 }
 

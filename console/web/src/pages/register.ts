@@ -36,29 +36,91 @@ function codeOf(error: unknown): string {
 }
 
 /** The register dialog; resolves true when a camera was registered. */
-export async function registerByAddress(windows: readonly ServiceWindow[], start: Partial<Form> = {}): Promise<boolean> {
-  const form: Form = { address: "", port: "80", username: "", password: "", name: "", fault: "", busy: false, probe: null, channels: [], ...start };
+export async function registerByAddress(
+  windows: readonly ServiceWindow[],
+  start: Partial<Form> = {},
+): Promise<boolean> {
+  const form: Form = {
+    address: "",
+    port: "80",
+    username: "",
+    password: "",
+    name: "",
+    fault: "",
+    busy: false,
+    probe: null,
+    channels: [],
+    ...start,
+  };
   const done = await openDialog<boolean>(
     () => t("register.title"),
-    (handle) => html`<form @submit=${(event: Event) => void submit(event, form, handle)}>
-      <div class="dialog-body">
-        <div class="grid-2">
-          ${field({ label: t("register.address"), name: "address", autofocus: true, placeholder: "192.168.1.64", value: form.address, change: (value) => { form.address = value; stale(form, handle); } })}
-          ${field({ label: t("register.port"), name: "port", type: "number", value: form.port, hint: t("register.port_hint"), change: (value) => { form.port = value; stale(form, handle); } })}
-          ${field({ label: t("register.username"), name: "username", value: form.username, change: (value) => { form.username = value; stale(form, handle); } })}
-          ${field({ label: t("register.password"), name: "password", type: "password", autocomplete: "new-password", value: form.password, hint: t("register.password_hint"), change: (value) => { form.password = value; stale(form, handle); } })}
+    (handle) =>
+      html`<form @submit=${(event: Event) => void submit(event, form, handle)}>
+        <div class="dialog-body">
+          <div class="grid-2">
+            ${field({
+              label: t("register.address"),
+              name: "address",
+              autofocus: true,
+              placeholder: "192.168.1.64",
+              value: form.address,
+              change: (value) => {
+                form.address = value;
+                stale(form, handle);
+              },
+            })}
+            ${field({
+              label: t("register.port"),
+              name: "port",
+              type: "number",
+              value: form.port,
+              hint: t("register.port_hint"),
+              change: (value) => {
+                form.port = value;
+                stale(form, handle);
+              },
+            })}
+            ${field({
+              label: t("register.username"),
+              name: "username",
+              value: form.username,
+              change: (value) => {
+                form.username = value;
+                stale(form, handle);
+              },
+            })}
+            ${field({
+              label: t("register.password"),
+              name: "password",
+              type: "password",
+              autocomplete: "new-password",
+              value: form.password,
+              hint: t("register.password_hint"),
+              change: (value) => {
+                form.password = value;
+                stale(form, handle);
+              },
+            })}
+          </div>
+          ${form.fault ? faultView(form.fault) : ""}
+          ${form.busy && !form.probe
+            ? html`<p class="hint"><i class="spinner small"></i> ${t("register.probing")}</p>`
+            : ""}
+          ${form.probe ? probed(form, windows, handle) : ""}
         </div>
-        ${form.fault ? faultView(form.fault) : ""}
-        ${form.busy && !form.probe ? html`<p class="hint"><i class="spinner small"></i> ${t("register.probing")}</p>` : ""}
-        ${form.probe ? probed(form, windows, handle) : ""}
-      </div>
-      <footer>
-        <button type="button" @click=${() => handle.close(null)}>${t("do.cancel")}</button>
-        ${form.probe
-          ? html`<button class="primary" data-action="register" ?disabled=${form.busy || form.probe.registered !== null}>${t("register.register")}</button>`
-          : html`<button class="primary" data-action="probe" ?disabled=${form.busy}>${t("register.probe")}</button>`}
-      </footer>
-    </form>`,
+        <footer>
+          <button type="button" @click=${() => handle.close(null)}>${t("do.cancel")}</button>
+          ${form.probe
+            ? html`<button
+                class="primary"
+                data-action="register"
+                ?disabled=${form.busy || form.probe.registered !== null}
+              >
+                ${t("register.register")}
+              </button>`
+            : html`<button class="primary" data-action="probe" ?disabled=${form.busy}>${t("register.probe")}</button>`}
+        </footer>
+      </form>`,
     { wide: true },
   );
   return done === true;
@@ -114,42 +176,124 @@ async function probe(form: Form): Promise<void> {
 }
 
 async function register(form: Form): Promise<void> {
-  await api.post("/api/devices", { ...connectionOf(form), name: form.name.trim() || form.address.trim(), channels: form.channels });
+  await api.post("/api/devices", {
+    ...connectionOf(form),
+    name: form.name.trim() || form.address.trim(),
+    channels: form.channels,
+  });
 }
 
 function probed(form: Form, windows: readonly ServiceWindow[], handle: DialogHandle<boolean>): TemplateResult {
   const answer = form.probe as ProbeAnswer;
   const device = answer.device;
   return html`<div class="probe">
-    <figure class="probe-picture">${answer.picture
-      ? html`<img alt=${t("register.picture")} src="data:image/jpeg;base64,${answer.picture}" /><figcaption>${t("register.picture_ms", { ms: answer.picture_ms })}</figcaption>`
-      : html`<div class="no-picture">${t("register.no_picture")}</div>`}</figure>
-    <dl class="facts">
-      <dt>${t("device.maker")}</dt><dd>${device.manufacturer} ${device.model}</dd>
-      <dt>${t("device.serial")}</dt><dd><code>${device.serial}</code></dd>
-      <dt>${t("device.firmware")}</dt><dd>${device.firmware}</dd>
-      <dt>${t("device.clock")}</dt><dd>${device.clock_offset_us === null ? "—" : offsetText(device.clock_offset_us)}</dd>
-    </dl>
-  </div>
-  ${answer.warnings.map((one) => html`<p class="warn">${icon("problem", 16)}${code("fault", one)} ${t(`fault.${one}_fix`)}</p>`)}
-  ${answer.registered ? html`<p class="warn">${icon("problem", 16)}${t("register.already")}</p>` : ""}
-  ${field({ label: t("register.name"), name: "name", value: form.name, change: (value) => { form.name = value; } })}
-  ${form.channels.map((channel, index) => channelBlock(form, channel, index, windows, handle))}`;
+      <figure class="probe-picture">
+        ${answer.picture
+          ? html`<img alt=${t("register.picture")} src="data:image/jpeg;base64,${answer.picture}" />
+              <figcaption>${t("register.picture_ms", { ms: answer.picture_ms })}</figcaption>`
+          : html`<div class="no-picture">${t("register.no_picture")}</div>`}
+      </figure>
+      <dl class="facts">
+        <dt>${t("device.maker")}</dt>
+        <dd>${device.manufacturer} ${device.model}</dd>
+        <dt>${t("device.serial")}</dt>
+        <dd><code>${device.serial}</code></dd>
+        <dt>${t("device.firmware")}</dt>
+        <dd>${device.firmware}</dd>
+        <dt>${t("device.clock")}</dt>
+        <dd>${device.clock_offset_us === null ? "—" : offsetText(device.clock_offset_us)}</dd>
+      </dl>
+    </div>
+    ${answer.warnings.map(
+      (one) => html`<p class="warn">${icon("problem", 16)}${code("fault", one)} ${t(`fault.${one}_fix`)}</p>`,
+    )}
+    ${answer.registered ? html`<p class="warn">${icon("problem", 16)}${t("register.already")}</p>` : ""}
+    ${field({
+      label: t("register.name"),
+      name: "name",
+      value: form.name,
+      change: (value) => {
+        form.name = value;
+      },
+    })}
+    ${form.channels.map((channel, index) => channelBlock(form, channel, index, windows, handle))}`;
 }
 
-function channelBlock(form: Form, channel: Wanted, index: number, windows: readonly ServiceWindow[], handle: DialogHandle<boolean>): TemplateResult {
+function channelBlock(
+  form: Form,
+  channel: Wanted,
+  index: number,
+  windows: readonly ServiceWindow[],
+  handle: DialogHandle<boolean>,
+): TemplateResult {
   const streams = form.probe?.channels[index]?.streams ?? [];
   return html`<section class="channel-block">
-    <header><h3>${t("register.channel", { n: channel.number })}</h3>
-      <span class="dim">${streams.map((one) => html`<span class="stream-fact">${code("stream", one.role)} ${one.codec.toUpperCase()} ${one.width}×${one.height} ${one.fps_milli / 1000} fps · ${t("device.gop")} ${(one.gop_ms / 1000).toFixed(1)} s</span>`)}</span></header>
-    ${field({ label: t("register.channel_name"), name: `channel${index}`, value: channel.name, change: (value) => { channel.name = value; } })}
+    <header>
+      <h3>${t("register.channel", { n: channel.number })}</h3>
+      <span class="dim"
+        >${streams.map(
+          (one) =>
+            html`<span class="stream-fact"
+              >${code("stream", one.role)} ${one.codec.toUpperCase()} ${one.width}×${one.height} ${one.fps_milli / 1000}
+              fps · ${t("device.gop")} ${(one.gop_ms / 1000).toFixed(1)} s</span
+            >`,
+        )}</span
+      >
+    </header>
+    ${field({
+      label: t("register.channel_name"),
+      name: `channel${index}`,
+      value: channel.name,
+      change: (value) => {
+        channel.name = value;
+      },
+    })}
     <div class="map-rows">
-      ${channel.windows.map((one, at) => html`<div class="map-row">
-        ${select(t("map.window"), `window${index}_${at}`, one.window_id, windows.map((w) => ({ value: w.id, text: w.name })), (value) => { one.window_id = value; })}
-        ${select(t("map.role"), `role${index}_${at}`, one.role, CAMERA_ROLES.map((role) => ({ value: role, text: code("camera_role", role) })), (value) => { one.role = value; })}
-        <button type="button" class="ghost square" aria-label=${t("do.remove")} @click=${() => { channel.windows.splice(at, 1); handle.redraw(); }}>${icon("close", 16)}</button>
-      </div>`)}
-      <button type="button" class="ghost" ?disabled=${windows.length === 0} @click=${() => { channel.windows.push({ window_id: windows[0]?.id ?? "", role: "front" }); handle.redraw(); }}>${icon("plus", 16)}${t("map.add")}</button>
+      ${channel.windows.map(
+        (one, at) =>
+          html`<div class="map-row">
+            ${select(
+              t("map.window"),
+              `window${index}_${at}`,
+              one.window_id,
+              windows.map((w) => ({ value: w.id, text: w.name })),
+              (value) => {
+                one.window_id = value;
+              },
+            )}
+            ${select(
+              t("map.role"),
+              `role${index}_${at}`,
+              one.role,
+              CAMERA_ROLES.map((role) => ({ value: role, text: code("camera_role", role) })),
+              (value) => {
+                one.role = value;
+              },
+            )}
+            <button
+              type="button"
+              class="ghost square"
+              aria-label=${t("do.remove")}
+              @click=${() => {
+                channel.windows.splice(at, 1);
+                handle.redraw();
+              }}
+            >
+              ${icon("close", 16)}
+            </button>
+          </div>`,
+      )}
+      <button
+        type="button"
+        class="ghost"
+        ?disabled=${windows.length === 0}
+        @click=${() => {
+          channel.windows.push({ window_id: windows[0]?.id ?? "", role: "front" });
+          handle.redraw();
+        }}
+      >
+        ${icon("plus", 16)}${t("map.add")}
+      </button>
     </div>
   </section>`;
 }
@@ -176,28 +320,67 @@ interface Hunt {
 
 /** The discovery dialog: what answers on the network, several at once; resolves true when any was registered. */
 export async function discover(): Promise<boolean> {
-  const hunt: Hunt = { mode: "multicast", subnets: "", busy: false, fault: "", list: null, note: null, searched: 0, username: "", password: "", registering: false };
+  const hunt: Hunt = {
+    mode: "multicast",
+    subnets: "",
+    busy: false,
+    fault: "",
+    list: null,
+    note: null,
+    searched: 0,
+    username: "",
+    password: "",
+    registering: false,
+  };
   let any = false;
   await openDialog<boolean>(
     () => t("discover.title"),
-    (handle) => html`<div class="dialog-body">
-        <div class="hunt-bar">
-          <button type="button" class="primary" ?disabled=${hunt.busy} @click=${() => void search(hunt, "multicast", handle)}>${icon("scan", 16)}${t("discover.local")}</button>
-          <span class="hint">${t("discover.only_local")}</span>
+    (handle) =>
+      html`<div class="dialog-body">
+          <div class="hunt-bar">
+            <button
+              type="button"
+              class="primary"
+              ?disabled=${hunt.busy}
+              @click=${() => void search(hunt, "multicast", handle)}
+            >
+              ${icon("scan", 16)}${t("discover.local")}
+            </button>
+            <span class="hint">${t("discover.only_local")}</span>
+          </div>
+          <div class="hunt-bar">
+            ${field({
+              label: t("discover.subnets"),
+              name: "subnets",
+              value: hunt.subnets,
+              placeholder: "192.168.1.0/24, 192.168.2.0/24",
+              hint: t("discover.subnets_hint"),
+              change: (value) => {
+                hunt.subnets = value;
+              },
+            })}
+            <button type="button" ?disabled=${hunt.busy} @click=${() => void search(hunt, "unicast", handle)}>
+              ${t("discover.scan")}
+            </button>
+          </div>
+          ${hunt.busy ? html`<p class="hint"><i class="spinner small"></i> ${t("discover.searching")}</p>` : ""}
+          ${hunt.fault ? faultView(hunt.fault) : ""} ${hunt.list ? foundList(hunt, handle) : ""}
         </div>
-        <div class="hunt-bar">
-          ${field({ label: t("discover.subnets"), name: "subnets", value: hunt.subnets, placeholder: "192.168.1.0/24, 192.168.2.0/24", hint: t("discover.subnets_hint"), change: (value) => { hunt.subnets = value; } })}
-          <button type="button" ?disabled=${hunt.busy} @click=${() => void search(hunt, "unicast", handle)}>${t("discover.scan")}</button>
-        </div>
-        ${hunt.busy ? html`<p class="hint"><i class="spinner small"></i> ${t("discover.searching")}</p>` : ""}
-        ${hunt.fault ? faultView(hunt.fault) : ""}
-        ${hunt.list ? foundList(hunt, handle) : ""}
-      </div>
-      <footer>
-        <button type="button" @click=${() => handle.close(null)}>${t("do.close")}</button>
-        <button type="button" class="primary" data-action="register-found" ?disabled=${hunt.registering || !hunt.list?.some((one) => one.on)}
-          @click=${() => void registerFound(hunt, handle).then((done) => { any = any || done; })}>${t("discover.register", { n: hunt.list?.filter((one) => one.on).length ?? 0 })}</button>
-      </footer>`,
+        <footer>
+          <button type="button" @click=${() => handle.close(null)}>${t("do.close")}</button>
+          <button
+            type="button"
+            class="primary"
+            data-action="register-found"
+            ?disabled=${hunt.registering || !hunt.list?.some((one) => one.on)}
+            @click=${() =>
+              void registerFound(hunt, handle).then((done) => {
+                any = any || done;
+              })}
+          >
+            ${t("discover.register", { n: hunt.list?.filter((one) => one.on).length ?? 0 })}
+          </button>
+        </footer>`,
     { wide: true },
   );
   return any;
@@ -208,7 +391,10 @@ async function search(hunt: Hunt, mode: Hunt["mode"], handle: DialogHandle<boole
   handle.redraw();
   try {
     const subnets = hunt.subnets.split(/[\s,，;；]+/).filter(Boolean);
-    const answer = await api.post<{ devices: Found[]; searched: number; note: string | null }>("/api/devices/discover", { mode, subnets });
+    const answer = await api.post<{ devices: Found[]; searched: number; note: string | null }>(
+      "/api/devices/discover",
+      { mode, subnets },
+    );
     hunt.list = answer.devices.map((found) => ({ found, on: false, name: found.name || found.address, result: "" }));
     hunt.note = answer.note;
     hunt.searched = answer.searched;
@@ -222,20 +408,89 @@ async function search(hunt: Hunt, mode: Hunt["mode"], handle: DialogHandle<boole
 function foundList(hunt: Hunt, handle: DialogHandle<boolean>): TemplateResult {
   const list = hunt.list ?? [];
   if (list.length === 0) {
-    return html`<div class="empty-small"><p>${t("discover.nothing")}</p><p>${t("discover.nothing_why")}</p></div>`;
+    return html`<div class="empty-small">
+      <p>${t("discover.nothing")}</p>
+      <p>${t("discover.nothing_why")}</p>
+    </div>`;
   }
   return html`<p class="hint">${t("discover.found", { n: list.length, searched: hunt.searched })}</p>
-    <table class="table compact"><thead><tr><th></th><th>${t("register.address")}</th><th>${t("register.name")}</th><th>${t("device.model")}</th><th>${t("device.serial")}</th><th>${t("discover.state")}</th></tr></thead>
-    <tbody>${list.map((one) => html`<tr>
-      <td><input type="checkbox" aria-label=${one.found.address} .checked=${one.on} ?disabled=${one.found.registered !== null || one.result === "ok"} @change=${() => { one.on = !one.on; handle.redraw(); }} /></td>
-      <td class="num">${one.found.address}:${one.found.port}</td>
-      <td><input class="inline" aria-label=${t("register.name")} .value=${one.name} @input=${(event: InputEvent) => { one.name = (event.target as HTMLInputElement).value; }} /></td>
-      <td>${one.found.hardware}</td><td><code>${one.found.serial}</code></td>
-      <td>${one.found.registered ? t("discover.registered") : one.result === "ok" ? t("discover.done") : one.result ? html`<span class="error">${code("fault", one.result) === one.result ? errorText(one.result) : code("fault", one.result)}</span>` : t("discover.new")}</td>
-    </tr>`)}</tbody></table>
+    <table class="table compact">
+      <thead>
+        <tr>
+          <th></th>
+          <th>${t("register.address")}</th>
+          <th>${t("register.name")}</th>
+          <th>${t("device.model")}</th>
+          <th>${t("device.serial")}</th>
+          <th>${t("discover.state")}</th>
+        </tr>
+      </thead>
+      <tbody>
+        ${list.map(
+          (one) =>
+            html`<tr>
+              <td>
+                <input
+                  type="checkbox"
+                  aria-label=${one.found.address}
+                  .checked=${one.on}
+                  ?disabled=${one.found.registered !== null || one.result === "ok"}
+                  @change=${() => {
+                    one.on = !one.on;
+                    handle.redraw();
+                  }}
+                />
+              </td>
+              <td class="num">${one.found.address}:${one.found.port}</td>
+              <td>
+                <input
+                  class="inline"
+                  aria-label=${t("register.name")}
+                  .value=${one.name}
+                  @input=${(event: InputEvent) => {
+                    one.name = (event.target as HTMLInputElement).value;
+                  }}
+                />
+              </td>
+              <td>${one.found.hardware}</td>
+              <td><code>${one.found.serial}</code></td>
+              <td>
+                ${one.found.registered
+                  ? t("discover.registered")
+                  : one.result === "ok"
+                    ? t("discover.done")
+                    : one.result
+                      ? html`<span class="error"
+                          >${code("fault", one.result) === one.result
+                            ? errorText(one.result)
+                            : code("fault", one.result)}</span
+                        >`
+                      : t("discover.new")}
+              </td>
+            </tr>`,
+        )}
+      </tbody>
+    </table>
     <div class="grid-2">
-      ${field({ label: t("register.username"), name: "found_username", value: hunt.username, hint: t("discover.same_account"), change: (value) => { hunt.username = value; } })}
-      ${field({ label: t("register.password"), name: "found_password", type: "password", autocomplete: "new-password", value: hunt.password, change: (value) => { hunt.password = value; } })}
+      ${field({
+        label: t("register.username"),
+        name: "found_username",
+        value: hunt.username,
+        hint: t("discover.same_account"),
+        change: (value) => {
+          hunt.username = value;
+        },
+      })}
+      ${field({
+        label: t("register.password"),
+        name: "found_password",
+        type: "password",
+        autocomplete: "new-password",
+        value: hunt.password,
+        change: (value) => {
+          hunt.password = value;
+        },
+      })}
     </div>`;
 }
 
@@ -246,8 +501,17 @@ async function registerFound(hunt: Hunt, handle: DialogHandle<boolean>): Promise
   handle.redraw();
   let any = false;
   try {
-    const items = chosen.map((one) => ({ address: one.found.address, port: one.found.port, username: hunt.username, password: hunt.password, name: one.name }));
-    const answer = await api.post<{ results: { address: string; device: unknown; error: unknown }[] }>("/api/devices/batch", { items });
+    const items = chosen.map((one) => ({
+      address: one.found.address,
+      port: one.found.port,
+      username: hunt.username,
+      password: hunt.password,
+      name: one.name,
+    }));
+    const answer = await api.post<{ results: { address: string; device: unknown; error: unknown }[] }>(
+      "/api/devices/batch",
+      { items },
+    );
     answer.results.forEach((result, index) => {
       const one = chosen[index];
       if (!one) return;

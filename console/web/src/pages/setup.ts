@@ -12,7 +12,18 @@ import { periodsEditor } from "../ui/periods.ts";
 import { bytesText } from "../core/text.ts";
 import { define, View } from "../ui/view.ts";
 
-const STEPS = ["code", "administrator", "hall", "periods", "windows", "time", "storage", "notice", "accounts", "review"] as const;
+const STEPS = [
+  "code",
+  "administrator",
+  "hall",
+  "periods",
+  "windows",
+  "time",
+  "storage",
+  "notice",
+  "accounts",
+  "review",
+] as const;
 type Step = (typeof STEPS)[number];
 
 interface Forecast {
@@ -31,7 +42,13 @@ interface NewAccount {
   roles: RoleCode[];
 }
 
-const account = (login: string, display_name: string, roles: RoleCode[]): NewAccount => ({ login, display_name, password: "", again: "", roles });
+const account = (login: string, display_name: string, roles: RoleCode[]): NewAccount => ({
+  login,
+  display_name,
+  password: "",
+  again: "",
+  roles,
+});
 
 class SetupPage extends View {
   #step: Step = "code";
@@ -117,7 +134,8 @@ class SetupPage extends View {
   #windowsFault(): string {
     const first = Number(this.#windows.first);
     const last = Number(this.#windows.last);
-    if (!Number.isInteger(first) || !Number.isInteger(last) || first < 1 || last < first) return t("setup.windows_range");
+    if (!Number.isInteger(first) || !Number.isInteger(last) || first < 1 || last < first)
+      return t("setup.windows_range");
     if (last - first >= 400) return t("setup.windows_many");
     return this.#windows.name_pattern.includes("{n}") ? "" : t("setup.windows_pattern_fault");
   }
@@ -175,7 +193,11 @@ class SetupPage extends View {
   }
 
   async #finish(): Promise<void> {
-    const plain = (one: NewAccount) => ({ login: one.login.trim(), display_name: one.display_name.trim(), password: one.password });
+    const plain = (one: NewAccount) => ({
+      login: one.login.trim(),
+      display_name: one.display_name.trim(),
+      password: one.password,
+    });
     await api.post("/api/setup", {
       code: this.#code.trim(),
       administrator: plain(this.#administrator),
@@ -227,22 +249,44 @@ class SetupPage extends View {
         <h1>${t("setup.title")}</h1>
         <ol>
           ${STEPS.map(
-            (step, index) => html`<li><button type="button" class=${index === at ? "now" : index < at ? "past" : ""} ?disabled=${index > this.#reached}
-              aria-current=${index === at ? "step" : "false"} @click=${() => this.#go(index)}>
-              <b>${index < at ? icon("check", 14) : index + 1}</b><span>${t(`setup.step_${step}`)}</span></button></li>`,
+            (step, index) =>
+              html`<li>
+                <button
+                  type="button"
+                  class=${index === at ? "now" : index < at ? "past" : ""}
+                  ?disabled=${index > this.#reached}
+                  aria-current=${index === at ? "step" : "false"}
+                  @click=${() => this.#go(index)}
+                >
+                  <b>${index < at ? icon("check", 14) : index + 1}</b><span>${t(`setup.step_${step}`)}</span>
+                </button>
+              </li>`,
           )}
         </ol>
-        <button type="button" class="ghost" @click=${() => words.choose(words.language === "zh" ? "en" : "zh")}>${icon("language", 16)}${t("language.other")}</button>
+        <button type="button" class="ghost" @click=${() => words.choose(words.language === "zh" ? "en" : "zh")}>
+          ${icon("language", 16)}${t("language.other")}
+        </button>
       </aside>
       <main class="wizard-main">
-        <form class="wizard-form" data-step=${this.#step} novalidate @submit=${(event: Event) => void this.#next(event)}>
-          <header><small>${t("setup.progress", { n: at + 1, of: STEPS.length })}</small><h2>${t(`setup.step_${this.#step}`)}</h2><p>${t(`setup.about_${this.#step}`)}</p></header>
+        <form
+          class="wizard-form"
+          data-step=${this.#step}
+          novalidate
+          @submit=${(event: Event) => void this.#next(event)}
+        >
+          <header>
+            <small>${t("setup.progress", { n: at + 1, of: STEPS.length })}</small>
+            <h2>${t(`setup.step_${this.#step}`)}</h2>
+            <p>${t(`setup.about_${this.#step}`)}</p>
+          </header>
           <div class="wizard-body">${this.#body()}</div>
           ${this.#error ? html`<p class="error" role="alert">${this.#error}</p>` : ""}
           <footer>
             <button type="button" ?disabled=${at === 0} @click=${() => this.#go(at - 1)}>${t("do.back")}</button>
             <span class="spring"></span>
-            <button class="primary" ?disabled=${this.#busy}>${this.#busy ? t("do.working") : this.#step === "review" ? t("setup.finish") : t("do.next")}</button>
+            <button class="primary" ?disabled=${this.#busy}>
+              ${this.#busy ? t("do.working") : this.#step === "review" ? t("setup.finish") : t("do.next")}
+            </button>
           </footer>
         </form>
       </main>
@@ -254,20 +298,35 @@ class SetupPage extends View {
       ${icon("check", 44)}
       <h2>${t("setup.done")}</h2>
       <p>${t("setup.done_next", { login: this.#administrator.login })}</p>
-      <button type="button" class="primary" data-action="to-login" @click=${() => go("/login", true)}>${t("login.submit")}</button>
+      <button type="button" class="primary" data-action="to-login" @click=${() => go("/login", true)}>
+        ${t("login.submit")}
+      </button>
     </main>`;
   }
 
   #body(): TemplateResult {
     switch (this.#step) {
       case "code":
-        return field({ label: t("setup.code"), name: "code", value: this.#code, autofocus: true, hint: t("setup.code_hint"), change: (value) => { this.#code = value; this.#set(); } });
+        return field({
+          label: t("setup.code"),
+          name: "code",
+          value: this.#code,
+          autofocus: true,
+          hint: t("setup.code_hint"),
+          change: (value) => {
+            this.#code = value;
+            this.#set();
+          },
+        });
       case "administrator":
         return this.#accountFields(this.#administrator, "administrator");
       case "hall":
         return this.#hallBody();
       case "periods":
-        return periodsEditor(this.#periods, (rows) => { this.#periods = rows; this.#set(); });
+        return periodsEditor(this.#periods, (rows) => {
+          this.#periods = rows;
+          this.#set();
+        });
       case "windows":
         return this.#windowsBody();
       case "time":
@@ -275,8 +334,26 @@ class SetupPage extends View {
       case "storage":
         return this.#storageBody();
       case "notice":
-        return html`${area(t("setup.notice_staff"), "notice_staff", this.#notice.staff, (value) => { this.#notice.staff = value; this.#set(); }, t("setup.notice_staff_hint"))}
-          ${area(t("setup.notice_visitors"), "notice_visitors", this.#notice.visitors, (value) => { this.#notice.visitors = value; this.#set(); }, t("setup.notice_visitors_hint"))}`;
+        return html`${area(
+          t("setup.notice_staff"),
+          "notice_staff",
+          this.#notice.staff,
+          (value) => {
+            this.#notice.staff = value;
+            this.#set();
+          },
+          t("setup.notice_staff_hint"),
+        )}
+        ${area(
+          t("setup.notice_visitors"),
+          "notice_visitors",
+          this.#notice.visitors,
+          (value) => {
+            this.#notice.visitors = value;
+            this.#set();
+          },
+          t("setup.notice_visitors_hint"),
+        )}`;
       case "accounts":
         return this.#accountsBody();
       default:
@@ -286,17 +363,73 @@ class SetupPage extends View {
 
   #accountFields(one: NewAccount, prefix: string): TemplateResult {
     return html`<div class="grid-2">
-      ${field({ label: t("account.login"), name: `${prefix}_login`, value: one.login, hint: t("account.login_hint"), change: (value) => { one.login = value; this.#set(); } })}
-      ${field({ label: t("account.display_name"), name: `${prefix}_display_name`, value: one.display_name, change: (value) => { one.display_name = value; this.#set(); } })}
-      ${field({ label: t("account.password"), name: `${prefix}_password`, type: "password", autocomplete: "new-password", value: one.password, hint: t("account.password_hint", { least: LEAST_PASSWORD }), change: (value) => { one.password = value; this.#set(); } })}
-      ${field({ label: t("account.again"), name: `${prefix}_again`, type: "password", autocomplete: "new-password", value: one.again, change: (value) => { one.again = value; this.#set(); } })}
+      ${field({
+        label: t("account.login"),
+        name: `${prefix}_login`,
+        value: one.login,
+        hint: t("account.login_hint"),
+        change: (value) => {
+          one.login = value;
+          this.#set();
+        },
+      })}
+      ${field({
+        label: t("account.display_name"),
+        name: `${prefix}_display_name`,
+        value: one.display_name,
+        change: (value) => {
+          one.display_name = value;
+          this.#set();
+        },
+      })}
+      ${field({
+        label: t("account.password"),
+        name: `${prefix}_password`,
+        type: "password",
+        autocomplete: "new-password",
+        value: one.password,
+        hint: t("account.password_hint", { least: LEAST_PASSWORD }),
+        change: (value) => {
+          one.password = value;
+          this.#set();
+        },
+      })}
+      ${field({
+        label: t("account.again"),
+        name: `${prefix}_again`,
+        type: "password",
+        autocomplete: "new-password",
+        value: one.again,
+        change: (value) => {
+          one.again = value;
+          this.#set();
+        },
+      })}
     </div>`;
   }
 
   #hallBody(): TemplateResult {
-    return html`${field({ label: t("setup.hall_name"), name: "hall_name", value: this.#hall.name, placeholder: t("setup.hall_placeholder"), change: (value) => { this.#hall.name = value; this.#set(); } })}
-      ${field({ label: t("setup.zone"), name: "timezone", value: this.#hall.timezone, list: "zones", hint: t("setup.zone_hint"), change: (value) => { this.#hall.timezone = value; this.#set(); } })}
-      <datalist id="zones">${ZONES.map((zone) => html`<option value=${zone}></option>`)}</datalist>`;
+    return html`${field({
+        label: t("setup.hall_name"),
+        name: "hall_name",
+        value: this.#hall.name,
+        placeholder: t("setup.hall_placeholder"),
+        change: (value) => {
+          this.#hall.name = value;
+          this.#set();
+        },
+      })}
+      ${field({
+        label: t("setup.zone"),
+        name: "timezone",
+        value: this.#hall.timezone,
+        list: "zones",
+        hint: t("setup.zone_hint"),
+        change: (value) => {
+          this.#hall.timezone = value;
+          this.#set();
+        },
+      })} <datalist id="zones">${ZONES.map((zone) => html`<option value=${zone}></option>`)}</datalist>`;
   }
 
   #windowsBody(): TemplateResult {
@@ -304,23 +437,75 @@ class SetupPage extends View {
     const last = Number(this.#windows.last) || first;
     const name = (n: number): string => fill(this.#windows.name_pattern, { n });
     return html`<div class="grid-3">
-        ${field({ label: t("setup.window_first"), name: "first", type: "number", min: "1", value: this.#windows.first, change: (value) => { this.#windows.first = value; this.#set(); } })}
-        ${field({ label: t("setup.window_last"), name: "last", type: "number", min: "1", value: this.#windows.last, change: (value) => { this.#windows.last = value; this.#set(); } })}
-        ${field({ label: t("setup.window_name"), name: "name_pattern", value: this.#windows.name_pattern, hint: t("setup.window_name_hint"), change: (value) => { this.#windows.name_pattern = value; this.#set(); } })}
+        ${field({
+          label: t("setup.window_first"),
+          name: "first",
+          type: "number",
+          min: "1",
+          value: this.#windows.first,
+          change: (value) => {
+            this.#windows.first = value;
+            this.#set();
+          },
+        })}
+        ${field({
+          label: t("setup.window_last"),
+          name: "last",
+          type: "number",
+          min: "1",
+          value: this.#windows.last,
+          change: (value) => {
+            this.#windows.last = value;
+            this.#set();
+          },
+        })}
+        ${field({
+          label: t("setup.window_name"),
+          name: "name_pattern",
+          value: this.#windows.name_pattern,
+          hint: t("setup.window_name_hint"),
+          change: (value) => {
+            this.#windows.name_pattern = value;
+            this.#set();
+          },
+        })}
       </div>
-      <p class="sample">${t("setup.window_sample", { n: Math.max(0, last - first + 1), first: name(first), last: name(last) })}</p>`;
+      <p class="sample">
+        ${t("setup.window_sample", { n: Math.max(0, last - first + 1), first: name(first), last: name(last) })}
+      </p>`;
   }
 
   #timeBody(): TemplateResult {
-    const choose = (kind: string): void => { this.#time.kind = kind; this.#set(); };
+    const choose = (kind: string): void => {
+      this.#time.kind = kind;
+      this.#set();
+    };
     return html`<fieldset class="choices column">
         ${["system", "ntp"].map(
-          (kind) => html`<label class="choice ${this.#time.kind === kind ? "on" : ""}"><input type="radio" name="time" value=${kind}
-            .checked=${this.#time.kind === kind} @change=${() => choose(kind)} /><span>${t(`setup.time_${kind}`)}<small>${t(`setup.time_${kind}_hint`)}</small></span></label>`,
+          (kind) =>
+            html`<label class="choice ${this.#time.kind === kind ? "on" : ""}"
+              ><input
+                type="radio"
+                name="time"
+                value=${kind}
+                .checked=${this.#time.kind === kind}
+                @change=${() => choose(kind)}
+              /><span>${t(`setup.time_${kind}`)}<small>${t(`setup.time_${kind}_hint`)}</small></span></label
+            >`,
         )}
       </fieldset>
       ${this.#time.kind === "ntp"
-        ? field({ label: t("setup.time_server"), name: "time_server", value: this.#time.server, placeholder: "ntp.example.gov.cn", change: (value) => { this.#time.server = value; this.#set(); } }) : ""}`;
+        ? field({
+            label: t("setup.time_server"),
+            name: "time_server",
+            value: this.#time.server,
+            placeholder: "ntp.example.gov.cn",
+            change: (value) => {
+              this.#time.server = value;
+              this.#set();
+            },
+          })
+        : ""}`;
   }
 
   #storageBody(): TemplateResult {
@@ -336,23 +521,86 @@ class SetupPage extends View {
     const wanted = Number(this.#storage.video_days);
     const short = f !== null && wanted > f.days;
     return html`<div class="grid-2">
-        ${field({ label: t("setup.cameras"), name: "cameras", type: "number", min: "1", value: this.#storage.cameras, change: (value) => { this.#storage.cameras = value; again(); } })}
-        ${field({ label: t("setup.kbit"), name: "kbit", type: "number", min: "64", suffix: "kbit/s", value: this.#storage.kbit, change: (value) => { this.#storage.kbit = value; again(); } })}
+        ${field({
+          label: t("setup.cameras"),
+          name: "cameras",
+          type: "number",
+          min: "1",
+          value: this.#storage.cameras,
+          change: (value) => {
+            this.#storage.cameras = value;
+            again();
+          },
+        })}
+        ${field({
+          label: t("setup.kbit"),
+          name: "kbit",
+          type: "number",
+          min: "64",
+          suffix: "kbit/s",
+          value: this.#storage.kbit,
+          change: (value) => {
+            this.#storage.kbit = value;
+            again();
+          },
+        })}
       </div>
       ${f
         ? html`<div class="forecast ${short ? "short" : ""}">
-            <div class="big"><b>${f.days >= 100 ? Math.round(f.days) : f.days.toFixed(1)}</b><span>${t("setup.days_fit")}</span></div>
+            <div class="big">
+              <b>${f.days >= 100 ? Math.round(f.days) : f.days.toFixed(1)}</b><span>${t("setup.days_fit")}</span>
+            </div>
             <dl>
-              <dt>${t("setup.path")}</dt><dd><code>${f.path}</code></dd>
-              <dt>${t("setup.free")}</dt><dd>${bytesText(f.free_bytes)} / ${bytesText(f.total_bytes)}</dd>
-              <dt>${t("setup.usable")}</dt><dd>${bytesText(f.usable_bytes)}</dd>
+              <dt>${t("setup.path")}</dt>
+              <dd><code>${f.path}</code></dd>
+              <dt>${t("setup.free")}</dt>
+              <dd>${bytesText(f.free_bytes)} / ${bytesText(f.total_bytes)}</dd>
+              <dt>${t("setup.usable")}</dt>
+              <dd>${bytesText(f.usable_bytes)}</dd>
             </dl>
             ${short ? html`<p class="warn">${t("setup.days_short", { days: f.days.toFixed(1), wanted })}</p>` : ""}
-          </div>` : ""}
+          </div>`
+        : ""}
       <div class="grid-3">
-        ${field({ label: t("setup.video_days"), name: "video_days", type: "number", min: "1", value: this.#storage.video_days, suffix: t("unit.days"), hint: t("setup.video_days_hint"), change: (value) => { this.#storage.video_days = value; this.#set(); } })}
-        ${field({ label: t("setup.screen_days"), name: "screen_days", type: "number", min: "1", value: this.#storage.screen_days, suffix: t("unit.days"), hint: t("setup.screen_days_hint"), change: (value) => { this.#storage.screen_days = value; this.#set(); } })}
-        ${field({ label: t("setup.quota"), name: "quota_gb", type: "number", min: "1", value: this.#storage.quota_gb, suffix: "GB", hint: t("setup.quota_hint"), change: (value) => { this.#storage.quota_gb = value; this.#set(); } })}
+        ${field({
+          label: t("setup.video_days"),
+          name: "video_days",
+          type: "number",
+          min: "1",
+          value: this.#storage.video_days,
+          suffix: t("unit.days"),
+          hint: t("setup.video_days_hint"),
+          change: (value) => {
+            this.#storage.video_days = value;
+            this.#set();
+          },
+        })}
+        ${field({
+          label: t("setup.screen_days"),
+          name: "screen_days",
+          type: "number",
+          min: "1",
+          value: this.#storage.screen_days,
+          suffix: t("unit.days"),
+          hint: t("setup.screen_days_hint"),
+          change: (value) => {
+            this.#storage.screen_days = value;
+            this.#set();
+          },
+        })}
+        ${field({
+          label: t("setup.quota"),
+          name: "quota_gb",
+          type: "number",
+          min: "1",
+          value: this.#storage.quota_gb,
+          suffix: "GB",
+          hint: t("setup.quota_hint"),
+          change: (value) => {
+            this.#storage.quota_gb = value;
+            this.#set();
+          },
+        })}
       </div>`;
   }
 
@@ -363,29 +611,94 @@ class SetupPage extends View {
       this.#set();
     };
     return html`${this.#accounts.map(
-        (one, index) => html`<section class="account-block">
-          <header><h3>${one.display_name || one.login || t("account.new")}</h3>
-            <button type="button" class="ghost square" aria-label=${t("do.remove")} @click=${() => { this.#accounts = this.#accounts.filter((_, at) => at !== index); this.#set(); }}>${icon("close", 16)}</button></header>
-          ${this.#accountFields(one, `account${index}`)}
-          <div class="role-row">${roles.map((role) => html`<label class="tick"><input type="checkbox" name=${`account${index}_${role}`} .checked=${one.roles.includes(role)} @change=${() => toggle(one, role)} />${code("role", role)}</label>`)}
-            ${one.roles.length > 1 ? html`<em class="flag">${t("account.several_flagged")}</em>` : ""}</div>
-        </section>`,
+        (one, index) =>
+          html`<section class="account-block">
+            <header>
+              <h3>${one.display_name || one.login || t("account.new")}</h3>
+              <button
+                type="button"
+                class="ghost square"
+                aria-label=${t("do.remove")}
+                @click=${() => {
+                  this.#accounts = this.#accounts.filter((_, at) => at !== index);
+                  this.#set();
+                }}
+              >
+                ${icon("close", 16)}
+              </button>
+            </header>
+            ${this.#accountFields(one, `account${index}`)}
+            <div class="role-row">
+              ${roles.map(
+                (role) =>
+                  html`<label class="tick"
+                    ><input
+                      type="checkbox"
+                      name=${`account${index}_${role}`}
+                      .checked=${one.roles.includes(role)}
+                      @change=${() => toggle(one, role)}
+                    />${code("role", role)}</label
+                  >`,
+              )}
+              ${one.roles.length > 1 ? html`<em class="flag">${t("account.several_flagged")}</em>` : ""}
+            </div>
+          </section>`,
       )}
-      <button type="button" class="ghost" @click=${() => { this.#accounts = [...this.#accounts, account("", "", ["supervisor"])]; this.#set(); }}>${icon("plus", 16)}${t("account.add")}</button>`;
+      <button
+        type="button"
+        class="ghost"
+        @click=${() => {
+          this.#accounts = [...this.#accounts, account("", "", ["supervisor"])];
+          this.#set();
+        }}
+      >
+        ${icon("plus", 16)}${t("account.add")}
+      </button>`;
   }
 
   #review(): TemplateResult {
     const several = this.#accounts.filter((one) => one.roles.length > 1);
     return html`<dl class="facts">
-        <dt>${t("setup.step_administrator")}</dt><dd>${this.#administrator.display_name} <code>${this.#administrator.login}</code></dd>
-        <dt>${t("setup.hall_name")}</dt><dd>${this.#hall.name} · ${this.#hall.timezone}</dd>
-        <dt>${t("setup.step_periods")}</dt><dd>${this.#periods.map((row) => html`<div>${row.weekdays.map((day) => t(`weekday.${day}`)).join(" ")} · ${row.from}–${row.to}</div>`)}</dd>
-        <dt>${t("setup.step_windows")}</dt><dd>${fill(this.#windows.name_pattern, { n: this.#windows.first })} – ${fill(this.#windows.name_pattern, { n: this.#windows.last })}</dd>
-        <dt>${t("setup.step_time")}</dt><dd>${this.#time.kind === "ntp" ? this.#time.server : t("setup.time_system")}</dd>
-        <dt>${t("setup.step_storage")}</dt><dd>${t("setup.keep", { video: this.#storage.video_days, screen: this.#storage.screen_days })}${this.#forecast ? html` · ${t("setup.fits", { days: this.#forecast.days.toFixed(1) })}` : ""}</dd>
-        <dt>${t("setup.step_accounts")}</dt><dd>${this.#accounts.map((one) => html`<div>${one.display_name} <code>${one.login}</code> · ${one.roles.map((role) => code("role", role)).join("、")}</div>`)}</dd>
+        <dt>${t("setup.step_administrator")}</dt>
+        <dd>${this.#administrator.display_name} <code>${this.#administrator.login}</code></dd>
+        <dt>${t("setup.hall_name")}</dt>
+        <dd>${this.#hall.name} · ${this.#hall.timezone}</dd>
+        <dt>${t("setup.step_periods")}</dt>
+        <dd>
+          ${this.#periods.map(
+            (row) =>
+              html`<div>${row.weekdays.map((day) => t(`weekday.${day}`)).join(" ")} · ${row.from}–${row.to}</div>`,
+          )}
+        </dd>
+        <dt>${t("setup.step_windows")}</dt>
+        <dd>
+          ${fill(this.#windows.name_pattern, { n: this.#windows.first })} –
+          ${fill(this.#windows.name_pattern, { n: this.#windows.last })}
+        </dd>
+        <dt>${t("setup.step_time")}</dt>
+        <dd>${this.#time.kind === "ntp" ? this.#time.server : t("setup.time_system")}</dd>
+        <dt>${t("setup.step_storage")}</dt>
+        <dd>
+          ${t("setup.keep", { video: this.#storage.video_days, screen: this.#storage.screen_days })}${this.#forecast
+            ? html` · ${t("setup.fits", { days: this.#forecast.days.toFixed(1) })}`
+            : ""}
+        </dd>
+        <dt>${t("setup.step_accounts")}</dt>
+        <dd>
+          ${this.#accounts.map(
+            (one) =>
+              html`<div>
+                ${one.display_name} <code>${one.login}</code> ·
+                ${one.roles.map((role) => code("role", role)).join("、")}
+              </div>`,
+          )}
+        </dd>
       </dl>
-      ${several.length > 0 ? html`<p class="warn">${icon("problem", 16)}${t("setup.several", { who: several.map((one) => one.login).join("、") })}</p>` : ""}`;
+      ${several.length > 0
+        ? html`<p class="warn">
+            ${icon("problem", 16)}${t("setup.several", { who: several.map((one) => one.login).join("、") })}
+          </p>`
+        : ""}`;
   }
 }
 

@@ -18,41 +18,134 @@ class SourcesPage extends DataPage<Source[]> {
   }
 
   protected override view(sources: Source[]) {
-    return html`<header class="page-head"><h1>${t("nav.sources")}</h1><span class="count">${sources.length}</span><span class="spring"></span>
-        ${store.has("system_admin") ? html`<button type="button" class="primary" @click=${() => void this.#add()}>${icon("plus", 16)}${t("sources.add")}</button>` : ""}</header>
+    return html`<header class="page-head">
+        <h1>${t("nav.sources")}</h1>
+        <span class="count">${sources.length}</span><span class="spring"></span> ${store.has("system_admin")
+          ? html`<button type="button" class="primary" @click=${() => void this.#add()}>
+              ${icon("plus", 16)}${t("sources.add")}
+            </button>`
+          : ""}
+      </header>
       ${sources.length === 0
-        ? html`<div class="empty-state">${icon("source", 40)}<h2>${t("sources.none")}</h2><p>${t("sources.none_hint")}</p></div>`
-        : html`<div class="card flush"><table class="table rows"><thead><tr><th>${t("sources.name")}</th><th>${t("sources.zone")}</th><th>${t("sources.events")}</th><th>${t("sources.last")}</th><th>${t("sources.holes")}</th></tr></thead>
-        <tbody>${sources.map((one) => html`<tr class=${one.disabled_us ? "muted" : ""}><td><b>${one.name}</b><small><code>${one.code}</code></small></td><td>${one.timezone || t("sources.offset_needed")}</td><td class="num">${one.events}</td><td class="num">${one.last_sequence ?? "—"}</td>
-          <td>${one.holes.length === 0 ? html`<span class="state live"><i class="dot live"></i>${t("sources.no_holes")}</span>` : html`<span class="state offline"><i class="dot offline"></i>${t("sources.hole_count", { n: one.holes.length })}</span>${one.holes.slice(0, 12).map(([first, last]) => html`<span class="tag num">${first === last ? first : `${first}–${last}`}</span>`)}`}</td></tr>`)}</tbody></table></div>`}`;
+        ? html`<div class="empty-state">
+            ${icon("source", 40)}
+            <h2>${t("sources.none")}</h2>
+            <p>${t("sources.none_hint")}</p>
+          </div>`
+        : html`<div class="card flush">
+            <table class="table rows">
+              <thead>
+                <tr>
+                  <th>${t("sources.name")}</th>
+                  <th>${t("sources.zone")}</th>
+                  <th>${t("sources.events")}</th>
+                  <th>${t("sources.last")}</th>
+                  <th>${t("sources.holes")}</th>
+                </tr>
+              </thead>
+              <tbody>
+                ${sources.map(
+                  (one) =>
+                    html`<tr class=${one.disabled_us ? "muted" : ""}>
+                      <td>
+                        <b>${one.name}</b><small><code>${one.code}</code></small>
+                      </td>
+                      <td>${one.timezone || t("sources.offset_needed")}</td>
+                      <td class="num">${one.events}</td>
+                      <td class="num">${one.last_sequence ?? "—"}</td>
+                      <td>
+                        ${one.holes.length === 0
+                          ? html`<span class="state live"><i class="dot live"></i>${t("sources.no_holes")}</span>`
+                          : html`<span class="state offline"
+                                ><i class="dot offline"></i>${t("sources.hole_count", { n: one.holes.length })}</span
+                              >${one.holes
+                                .slice(0, 12)
+                                .map(
+                                  ([first, last]) =>
+                                    html`<span class="tag num">${first === last ? first : `${first}–${last}`}</span>`,
+                                )}`}
+                      </td>
+                    </tr>`,
+                )}
+              </tbody>
+            </table>
+          </div>`}`;
   }
 
   async #add(): Promise<void> {
     const form = { code: "", name: "", timezone: store.zone, error: "", secret: "" };
     await openDialog<null>(
       () => t("sources.add"),
-      ({ close, redraw }) => form.secret
-        ? html`<div class="dialog-body"><p class="hint">${t("sources.secret_once")}</p><output class="big-code small">${form.secret}</output><p class="hint">${t("sources.secret_use", { code: form.code })}</p></div>
-            <footer><button type="button" @click=${() => void navigator.clipboard?.writeText(form.secret)}>${t("do.copy")}</button><button type="button" class="primary" @click=${() => close(null)}>${t("do.done")}</button></footer>`
-        : html`<form @submit=${async (event: Event) => {
-            event.preventDefault();
-            form.error = form.code.trim() && form.name.trim() ? "" : t("sources.needed");
-            if (!form.error && form.timezone.trim() && !knownZone(form.timezone.trim())) form.error = t("setup.zone_unknown");
-            if (!form.error) {
-              try {
-                form.secret = (await api.post<{ secret: string }>("/api/sources", { code: form.code.trim(), name: form.name.trim(), timezone: form.timezone.trim() })).secret;
-              } catch (error) {
-                if (!(error instanceof ApiError)) throw error;
-                form.error = errorText(error.code, error.fields);
-              }
-            }
-            redraw();
-          }}><div class="dialog-body">
-            ${field({ label: t("sources.code"), name: "code", value: form.code, autofocus: true, hint: t("sources.code_hint"), change: (value) => { form.code = value; } })}
-            ${field({ label: t("sources.name"), name: "name", value: form.name, change: (value) => { form.name = value; } })}
-            ${field({ label: t("sources.zone"), name: "timezone", value: form.timezone, hint: t("sources.zone_hint"), change: (value) => { form.timezone = value; } })}
-            ${form.error ? html`<p class="error" role="alert">${form.error}</p>` : ""}
-          </div><footer><button type="button" @click=${() => close(null)}>${t("do.cancel")}</button><button class="primary">${t("do.save")}</button></footer></form>`,
+      ({ close, redraw }) =>
+        form.secret
+          ? html`<div class="dialog-body">
+                <p class="hint">${t("sources.secret_once")}</p>
+                <output class="big-code small">${form.secret}</output>
+                <p class="hint">${t("sources.secret_use", { code: form.code })}</p>
+              </div>
+              <footer>
+                <button type="button" @click=${() => void navigator.clipboard?.writeText(form.secret)}>
+                  ${t("do.copy")}</button
+                ><button type="button" class="primary" @click=${() => close(null)}>${t("do.done")}</button>
+              </footer>`
+          : html`<form
+              @submit=${async (event: Event) => {
+                event.preventDefault();
+                form.error = form.code.trim() && form.name.trim() ? "" : t("sources.needed");
+                if (!form.error && form.timezone.trim() && !knownZone(form.timezone.trim()))
+                  form.error = t("setup.zone_unknown");
+                if (!form.error) {
+                  try {
+                    form.secret = (
+                      await api.post<{ secret: string }>("/api/sources", {
+                        code: form.code.trim(),
+                        name: form.name.trim(),
+                        timezone: form.timezone.trim(),
+                      })
+                    ).secret;
+                  } catch (error) {
+                    if (!(error instanceof ApiError)) throw error;
+                    form.error = errorText(error.code, error.fields);
+                  }
+                }
+                redraw();
+              }}
+            >
+              <div class="dialog-body">
+                ${field({
+                  label: t("sources.code"),
+                  name: "code",
+                  value: form.code,
+                  autofocus: true,
+                  hint: t("sources.code_hint"),
+                  change: (value) => {
+                    form.code = value;
+                  },
+                })}
+                ${field({
+                  label: t("sources.name"),
+                  name: "name",
+                  value: form.name,
+                  change: (value) => {
+                    form.name = value;
+                  },
+                })}
+                ${field({
+                  label: t("sources.zone"),
+                  name: "timezone",
+                  value: form.timezone,
+                  hint: t("sources.zone_hint"),
+                  change: (value) => {
+                    form.timezone = value;
+                  },
+                })}
+                ${form.error ? html`<p class="error" role="alert">${form.error}</p>` : ""}
+              </div>
+              <footer>
+                <button type="button" @click=${() => close(null)}>${t("do.cancel")}</button
+                ><button class="primary">${t("do.save")}</button>
+              </footer>
+            </form>`,
     );
     await this.refresh();
   }

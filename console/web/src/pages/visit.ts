@@ -160,7 +160,12 @@ class VisitPage extends View {
     pane.dataset["state"] = state;
     const cover = pane.querySelector<HTMLElement>(".pane-cover");
     if (cover) {
-      const body = state === "picture" ? html`` : html`${state === "loading" ? html`<i class="spinner"></i>` : icon("problem", 24)}<p>${note.title}</p><small>${note.detail}</small>`;
+      const body =
+        state === "picture"
+          ? html``
+          : html`${state === "loading" ? html`<i class="spinner"></i>` : icon("problem", 24)}
+              <p>${note.title}</p>
+              <small>${note.detail}</small>`;
       render(body, cover);
     }
     const foot = pane.querySelector("[data-foot]");
@@ -265,61 +270,137 @@ class VisitPage extends View {
 
   protected override render() {
     if (this.#declined) return this.#purposeNeeded();
-    if (this.#fault) return html`<div class="empty-state">${icon("problem", 36)}<h2>${this.#fault}</h2><a href="/cases/${this.case}">${t("do.back")}</a></div>`;
+    if (this.#fault)
+      return html`<div class="empty-state">
+        ${icon("problem", 36)}
+        <h2>${this.#fault}</h2>
+        <a href="/cases/${this.case}">${t("do.back")}</a>
+      </div>`;
     const timeline = this.#timeline;
     const master = this.#master;
-    if (!timeline || !master) return html`<div class="empty-state"><i class="spinner"></i><p>${t("do.loading")}</p></div>`;
-    return html`<div class="review">${this.#head(timeline)}${this.#panes(timeline)}${this.#transport(master)}${this.#lanes(timeline)}</div>`;
+    if (!timeline || !master)
+      return html`<div class="empty-state">
+        <i class="spinner"></i>
+        <p>${t("do.loading")}</p>
+      </div>`;
+    return html`<div class="review">
+      ${this.#head(timeline)}${this.#panes(timeline)}${this.#transport(master)}${this.#lanes(timeline)}
+    </div>`;
   }
 
   #purposeNeeded() {
     const again = async (): Promise<void> => {
       if (await askPurpose("archive")) await this.#begin();
     };
-    return html`<div class="empty-state">${icon("purpose", 36)}<h2>${t("review.purpose_needed")}</h2><p>${t("review.purpose_why")}</p>
-      <button type="button" class="primary" @click=${() => void again()}>${t("purpose.give")}</button></div>`;
+    return html`<div class="empty-state">
+      ${icon("purpose", 36)}
+      <h2>${t("review.purpose_needed")}</h2>
+      <p>${t("review.purpose_why")}</p>
+      <button type="button" class="primary" @click=${() => void again()}>${t("purpose.give")}</button>
+    </div>`;
   }
 
   #head(timeline: VisitTimeline) {
     const { visit } = timeline;
-    return html`<header class="page-head"><a class="crumb" href="/cases">${t("nav.cases")}</a><span class="dim">/</span><a class="crumb num" href="/cases/${timeline.case.id}">${timeline.case.number}</a><span class="dim">/</span>
-      <h1>${visit.window.name}</h1><span class="dim num">${momentText(timeline.t0_us, store.zone)}</span>
-      <span class="tag">${timeline.case.source.name}</span><span class="tag">${visit.staff ? t("case.staff", { staff: visit.staff }) : t("case.staff_unknown")}</span>
-      <span class="tag">${t("case.method", { opened: code("visit_method", visit.opened_by), closed: code("visit_method", visit.closed_by) })}</span>
-      ${visit.ambiguous ? html`<em class="flag">${t("case.ambiguous")}</em>` : ""}</header>`;
+    return html`<header class="page-head">
+      <a class="crumb" href="/cases">${t("nav.cases")}</a><span class="dim">/</span
+      ><a class="crumb num" href="/cases/${timeline.case.id}">${timeline.case.number}</a><span class="dim">/</span>
+      <h1>${visit.window.name}</h1>
+      <span class="dim num">${momentText(timeline.t0_us, store.zone)}</span>
+      <span class="tag">${timeline.case.source.name}</span
+      ><span class="tag">${visit.staff ? t("case.staff", { staff: visit.staff }) : t("case.staff_unknown")}</span>
+      <span class="tag"
+        >${t("case.method", {
+          opened: code("visit_method", visit.opened_by),
+          closed: code("visit_method", visit.closed_by),
+        })}</span
+      >
+      ${visit.ambiguous ? html`<em class="flag">${t("case.ambiguous")}</em>` : ""}
+    </header>`;
   }
 
   #panes(timeline: VisitTimeline) {
     const shown = this.#cameras.filter((one) => this.#active.has(one.camera.camera_id));
     if (timeline.cameras.length + timeline.screens.length === 0) {
-      return html`<div class="empty-state">${icon("camera", 36)}<h2>${t("review.no_lanes")}</h2><p>${t("review.no_lanes_hint")}</p></div>`;
+      return html`<div class="empty-state">
+        ${icon("camera", 36)}
+        <h2>${t("review.no_lanes")}</h2>
+        <p>${t("review.no_lanes_hint")}</p>
+      </div>`;
     }
     const count = Math.min(9, Math.max(1, shown.length + this.#screens.length));
     return html`<section class="panes p${count} ${this.#large ? "one-large" : ""}">
-      ${this.#screens.map((lane) => this.#pane(`screen-${lane.screen.monitor_id}`, lane.screen.workstation, lane.screen.monitor, ""))}
-      ${shown.map((lane) => this.#pane(`camera-${lane.camera.camera_id}`, lane.camera.name, code("camera_role", lane.camera.role), howText(lane)))}
+      ${this.#screens.map((lane) =>
+        this.#pane(`screen-${lane.screen.monitor_id}`, lane.screen.workstation, lane.screen.monitor, ""),
+      )}
+      ${shown.map((lane) =>
+        this.#pane(
+          `camera-${lane.camera.camera_id}`,
+          lane.camera.name,
+          code("camera_role", lane.camera.role),
+          howText(lane),
+        ),
+      )}
     </section>`;
   }
 
   #pane(id: string, name: string, what: string, how: string) {
-    return html`<figure class="pane ${this.#large === id ? "large" : ""}" data-lane=${id} @dblclick=${() => { this.#large = this.#large === id ? null : id; this.requestUpdate(); }}>
-      <div class="pane-media"></div><div class="pane-cover"></div>
-      <figcaption><b>${name}</b><span>${what}</span>${how ? html`<em>${how}</em>` : ""}<span class="spring"></span><span class="num" data-foot></span></figcaption>
+    return html`<figure
+      class="pane ${this.#large === id ? "large" : ""}"
+      data-lane=${id}
+      @dblclick=${() => {
+        this.#large = this.#large === id ? null : id;
+        this.requestUpdate();
+      }}
+    >
+      <div class="pane-media"></div>
+      <div class="pane-cover"></div>
+      <figcaption>
+        <b>${name}</b><span>${what}</span>${how ? html`<em>${how}</em>` : ""}<span class="spring"></span
+        ><span class="num" data-foot></span>
+      </figcaption>
     </figure>`;
   }
 
   #transport(master: MasterClock) {
     const button = (name: string, title: string, act: () => void, key: string) =>
-      html`<button type="button" class="ghost square" title="${title} (${key})" aria-label=${title} @click=${act}>${icon(name, 18)}</button>`;
+      html`<button type="button" class="ghost square" title="${title} (${key})" aria-label=${title} @click=${act}>
+        ${icon(name, 18)}
+      </button>`;
     return html`<div class="transport">
-      <div class="review-clock" title=${t("review.position")}><small>${dayOf(master.nowUs, store.zone)}</small><b class="num" data-clock></b></div>
+      <div class="review-clock" title=${t("review.position")}>
+        <small>${dayOf(master.nowUs, store.zone)}</small><b class="num" data-clock></b>
+      </div>
       ${button("previous", t("review.event_back"), () => this.#event(-1), "[")}
       ${button("stepback", t("review.frame_back"), () => this.#frameStep(-1), ",")}
-      <button type="button" class="primary play" data-action="play" aria-pressed=${master.playing} title="${master.playing ? t("review.pause") : t("review.play")} (Space)" @click=${() => master.toggle()}>${icon(master.playing ? "pause" : "play", 20)}${master.playing ? t("review.pause") : t("review.play")}</button>
+      <button
+        type="button"
+        class="primary play"
+        data-action="play"
+        aria-pressed=${master.playing}
+        title="${master.playing ? t("review.pause") : t("review.play")} (Space)"
+        @click=${() => master.toggle()}
+      >
+        ${icon(master.playing ? "pause" : "play", 20)}${master.playing ? t("review.pause") : t("review.play")}
+      </button>
       ${button("stepforward", t("review.frame_on"), () => this.#frameStep(1), ".")}
       ${button("next", t("review.event_on"), () => this.#event(1), "]")}
-      <div class="segmented speeds" role="group" aria-label=${t("review.speed")}>${SPEEDS.map((one) => html`<button type="button" data-speed=${one} aria-pressed=${master.rate === one} @click=${() => master.setRate(one)}>${one}×</button>`)}</div>
-      ${master.playing && !master.running ? html`<span class="hint"><i class="spinner small"></i> ${t("review.stalled")}</span>` : ""}
+      <div class="segmented speeds" role="group" aria-label=${t("review.speed")}>
+        ${SPEEDS.map(
+          (one) =>
+            html`<button
+              type="button"
+              data-speed=${one}
+              aria-pressed=${master.rate === one}
+              @click=${() => master.setRate(one)}
+            >
+              ${one}×
+            </button>`,
+        )}
+      </div>
+      ${master.playing && !master.running
+        ? html`<span class="hint"><i class="spinner small"></i> ${t("review.stalled")}</span>`
+        : ""}
       <span class="spring"></span>
       ${button("minus", t("review.zoom_out"), () => this.#strip?.zoom(1 / 1.5), "−")}
       ${button("plus", t("review.zoom_in"), () => this.#strip?.zoom(1.5), "+")}
@@ -330,19 +411,47 @@ class VisitPage extends View {
   #lanes(timeline: VisitTimeline) {
     const rows: Row[] = [
       { kind: "steps", coverage: [] },
-      ...this.#cameras.map((lane): Row => ({ kind: "camera", coverage: lane.camera.coverage, dimmed: !this.#active.has(lane.camera.camera_id) })),
-      ...this.#screens.map((lane): Row => ({ kind: "screen", coverage: lane.screen.coverage, pictures: lane.screen.pictures })),
+      ...this.#cameras.map(
+        (lane): Row => ({
+          kind: "camera",
+          coverage: lane.camera.coverage,
+          dimmed: !this.#active.has(lane.camera.camera_id),
+        }),
+      ),
+      ...this.#screens.map(
+        (lane): Row => ({ kind: "screen", coverage: lane.screen.coverage, pictures: lane.screen.pictures }),
+      ),
     ];
     this.#strip?.setRows(rows, timeline.steps);
-    return html`<section class="lanes"><div class="lane-names">
+    return html`<section class="lanes">
+      <div class="lane-names">
         <div class="lane-ruler dim">${t("review.timeline")}</div>
         <div class="lane-name">${icon("case", 16)}<span>${t("review.steps")}</span></div>
         ${this.#cameras.map((lane) => {
           const on = this.#active.has(lane.camera.camera_id);
-          return html`<button type="button" class="lane-name" aria-pressed=${on} title=${on ? t("review.hide") : t("review.show")} ?disabled=${lane.segments.length === 0} @click=${() => this.#toggle(lane)}>${icon("camera", 16)}<span>${lane.camera.name}</span><small>${lane.segments.length === 0 ? t("review.no_segments") : code("camera_role", lane.camera.role)}</small></button>`;
+          return html`<button
+            type="button"
+            class="lane-name"
+            aria-pressed=${on}
+            title=${on ? t("review.hide") : t("review.show")}
+            ?disabled=${lane.segments.length === 0}
+            @click=${() => this.#toggle(lane)}
+          >
+            ${icon("camera", 16)}<span>${lane.camera.name}</span
+            ><small
+              >${lane.segments.length === 0 ? t("review.no_segments") : code("camera_role", lane.camera.role)}</small
+            >
+          </button>`;
         })}
-        ${this.#screens.map((lane) => html`<div class="lane-name">${icon("workstation", 16)}<span>${lane.screen.workstation}</span><small>${lane.screen.monitor}</small></div>`)}
-      </div><div class="strip-host"></div></section>`;
+        ${this.#screens.map(
+          (lane) =>
+            html`<div class="lane-name">
+              ${icon("workstation", 16)}<span>${lane.screen.workstation}</span><small>${lane.screen.monitor}</small>
+            </div>`,
+        )}
+      </div>
+      <div class="strip-host"></div>
+    </section>`;
   }
 }
 
@@ -359,7 +468,14 @@ function cameraNote(lane: CameraLane): { title: string; detail: string; foot: st
     case "pending":
       return { title: t("review.pending"), detail: t("review.pending_hint"), foot };
     case "failed":
-      return { title: lane.cause === "unplayable" ? t("review.unplayable", { codec: lane.choice?.stream.codec.toUpperCase() ?? "" }) : errorText(lane.cause), detail: "", foot };
+      return {
+        title:
+          lane.cause === "unplayable"
+            ? t("review.unplayable", { codec: lane.choice?.stream.codec.toUpperCase() ?? "" })
+            : errorText(lane.cause),
+        detail: "",
+        foot,
+      };
     case "none":
       return { title: t("review.no_segments"), detail: lane.cause ? stateText(lane.cause) : "", foot };
     default:
@@ -370,7 +486,8 @@ function cameraNote(lane: CameraLane): { title: string; detail: string; foot: st
 function screenNote(lane: ScreenLane): { title: string; detail: string; foot: string } {
   const foot = lane.pictureUs === null ? "" : t("review.picture_at", { at: preciseText(lane.pictureUs, store.zone) });
   if (lane.state === "pending") return { title: t("review.pending"), detail: t("review.screen_pending_hint"), foot };
-  if (lane.state === "gap") return { title: t("review.no_picture"), detail: lane.cause === "no_picture" ? "" : stateText(lane.cause), foot };
+  if (lane.state === "gap")
+    return { title: t("review.no_picture"), detail: lane.cause === "no_picture" ? "" : stateText(lane.cause), foot };
   if (lane.state === "failed") return { title: errorText(lane.cause), detail: "", foot };
   return { title: t("review.loading"), detail: "", foot };
 }

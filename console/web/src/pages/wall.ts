@@ -86,7 +86,9 @@ class WallPage extends View {
     this.#socket = openLive();
     this.#tiles = Array.from({ length: 9 }, () => new Tile(this.#socket as LiveSocket));
     this.#tiles.forEach((tile, index) => this.#wire(tile, index));
-    exposeTiles(() => this.#tiles.filter((tile) => tile.camera !== null && tile.element.isConnected).map((tile) => tile.debug));
+    exposeTiles(() =>
+      this.#tiles.filter((tile) => tile.camera !== null && tile.element.isConnected).map((tile) => tile.debug),
+    );
     this.#socket.start();
     this.#timer = window.setInterval(() => this.#tiles.forEach((tile) => tile.tick(performance.now())), TICK_MS);
     this.#refresh = window.setInterval(() => void this.#reload(), 5_000);
@@ -182,7 +184,8 @@ class WallPage extends View {
 
   #onVisibility(): void {
     window.clearTimeout(this.#hideTimer);
-    if (document.hidden) this.#hideTimer = window.setTimeout(() => this.#tiles.forEach((tile) => tile.suspend()), HIDDEN_MS);
+    if (document.hidden)
+      this.#hideTimer = window.setTimeout(() => this.#tiles.forEach((tile) => tile.suspend()), HIDDEN_MS);
     else this.#tiles.forEach((tile) => tile.resume());
   }
 
@@ -250,17 +253,33 @@ class WallPage extends View {
         <h1>${t("nav.wall")}</h1>
         <div class="segmented" role="group" aria-label=${t("wall.tiles")}>
           ${WALL_SIZES.map(
-            (one) => html`<button type="button" data-size=${one} aria-pressed=${size === one} title=${t("wall.size", { n: one })}
-              @click=${() => this.#resize(one)}>${icon(one === 1 ? "one" : one === 4 ? "four" : "nine")}<span>${one}</span></button>`,
+            (one) =>
+              html`<button
+                type="button"
+                data-size=${one}
+                aria-pressed=${size === one}
+                title=${t("wall.size", { n: one })}
+                @click=${() => this.#resize(one)}
+              >
+                ${icon(one === 1 ? "one" : one === 4 ? "four" : "nine")}<span>${one}</span>
+              </button>`,
           )}
         </div>
         <span class="spring"></span>
-        <button type="button" class="ghost" aria-pressed=${this.#stats} @click=${() => this.#toggleStats()}>${icon("info")}${t("wall.stats")}<kbd>I</kbd></button>
-        <button type="button" class="ghost" aria-pressed=${this.#picker} @click=${() => this.#togglePicker()}>${icon("list")}${t("wall.cameras")}<kbd>C</kbd></button>
-        <button type="button" class="ghost" @click=${() => this.#fullScreen()}>${icon("full")}${t("wall.full")}<kbd>F</kbd></button>
+        <button type="button" class="ghost" aria-pressed=${this.#stats} @click=${() => this.#toggleStats()}>
+          ${icon("info")}${t("wall.stats")}<kbd>I</kbd>
+        </button>
+        <button type="button" class="ghost" aria-pressed=${this.#picker} @click=${() => this.#togglePicker()}>
+          ${icon("list")}${t("wall.cameras")}<kbd>C</kbd>
+        </button>
+        <button type="button" class="ghost" @click=${() => this.#fullScreen()}>
+          ${icon("full")}${t("wall.full")}<kbd>F</kbd>
+        </button>
       </header>
       <div class="wall-main">
-        ${this.#declined || this.#error ? this.#blocked() : html`<div class="wall-grid n${size} ${this.#enlarged === null ? "" : "one-large"}"></div>`}
+        ${this.#declined || this.#error
+          ? this.#blocked()
+          : html`<div class="wall-grid n${size} ${this.#enlarged === null ? "" : "one-large"}"></div>`}
         ${this.#picker ? this.#pickerPanel() : ""}
       </div>
     </div>`;
@@ -278,24 +297,51 @@ class WallPage extends View {
 
   #pickerPanel() {
     const wanted = this.#filter.trim().toLowerCase();
-    const shown = this.#cameras.filter((one) => !wanted || `${one.name} ${one.windows.map((w) => w.name).join(" ")}`.toLowerCase().includes(wanted));
+    const shown = this.#cameras.filter(
+      (one) => !wanted || `${one.name} ${one.windows.map((w) => w.name).join(" ")}`.toLowerCase().includes(wanted),
+    );
     return html`<aside class="picker" aria-label=${t("wall.cameras")}>
-      <label class="search">${icon("search", 16)}<input type="search" placeholder=${t("wall.search")} .value=${this.#filter}
-        @input=${(event: InputEvent) => { this.#filter = (event.target as HTMLInputElement).value; this.requestUpdate(); }} /></label>
+      <label class="search"
+        >${icon("search", 16)}<input
+          type="search"
+          placeholder=${t("wall.search")}
+          .value=${this.#filter}
+          @input=${(event: InputEvent) => {
+            this.#filter = (event.target as HTMLInputElement).value;
+            this.requestUpdate();
+          }}
+      /></label>
       <p class="hint">${t("wall.pick_hint", { n: this.#selected + 1 })}</p>
       <ul>
         ${shown.map((one) => {
           const slot = this.#layout.slots.slice(0, this.#layout.size).indexOf(one.id);
-          return html`<li><button type="button" class="pick ${slot >= 0 ? "on" : ""}" draggable="true"
-            @dragstart=${(event: DragEvent) => event.dataTransfer?.setData("text/plain", one.id)}
-            @click=${() => this.#pick(one.id)}>
-            <i class="dot ${one.live.state}"></i><span>${one.name}<small>${one.live.state === "live" ? windowsLabel(one.windows) : code("live", one.live.state)}</small></span>
-            ${slot >= 0 ? html`<em>${slot + 1}</em>` : ""}
-          </button></li>`;
+          return html`<li>
+            <button
+              type="button"
+              class="pick ${slot >= 0 ? "on" : ""}"
+              draggable="true"
+              @dragstart=${(event: DragEvent) => event.dataTransfer?.setData("text/plain", one.id)}
+              @click=${() => this.#pick(one.id)}
+            >
+              <i class="dot ${one.live.state}"></i
+              ><span
+                >${one.name}<small
+                  >${one.live.state === "live" ? windowsLabel(one.windows) : code("live", one.live.state)}</small
+                ></span
+              >
+              ${slot >= 0 ? html`<em>${slot + 1}</em>` : ""}
+            </button>
+          </li>`;
         })}
       </ul>
       ${!this.#waiting && this.#cameras.length === 0
-        ? html`<div class="empty-small"><p>${t("wall.no_cameras")}</p>${store.has("hall_admin") ? html`<a href="/cameras">${t("cameras.register")}</a>` : html`<small>${t("wall.no_cameras_hint")}</small>`}</div>` : ""}
+        ? html`<div class="empty-small">
+            <p>${t("wall.no_cameras")}</p>
+            ${store.has("hall_admin")
+              ? html`<a href="/cameras">${t("cameras.register")}</a>`
+              : html`<small>${t("wall.no_cameras_hint")}</small>`}
+          </div>`
+        : ""}
     </aside>`;
   }
 }

@@ -129,7 +129,10 @@ export class ScreenLane {
   /** The picture's own size, or what the page has room for when that is less. */
   #sizeFor(bitmap: ImageBitmap): { width: number; height: number } {
     const ratio = window.devicePixelRatio || 1;
-    const room = Math.min((this.canvas.clientWidth * ratio) / bitmap.width, (this.canvas.clientHeight * ratio) / bitmap.height);
+    const room = Math.min(
+      (this.canvas.clientWidth * ratio) / bitmap.width,
+      (this.canvas.clientHeight * ratio) / bitmap.height,
+    );
     const scale = room > 0 ? Math.min(1, room) : 1;
     return { width: Math.round(bitmap.width * scale), height: Math.round(bitmap.height * scale) };
   }

@@ -5,7 +5,15 @@ import type { TimelineCamera, TimelineSegment } from "../core/types.ts";
 import { rangesOf } from "../live/gaps.ts";
 import { canPlay } from "../live/player.ts";
 import { findMoof, headEnd, startByte } from "./boxes.ts";
-import { chooseStream, elementTime, mediaRate, mediaSeconds, presentedWall, segmentAt, type Choice } from "./mapping.ts";
+import {
+  chooseStream,
+  elementTime,
+  mediaRate,
+  mediaSeconds,
+  presentedWall,
+  segmentAt,
+  type Choice,
+} from "./mapping.ts";
 import type { MasterClock } from "./master.ts";
 import { FrameInterval, running, standing } from "./sync.ts";
 
@@ -211,7 +219,8 @@ export class CameraLane {
     if (this.#loading) return;
     const next = this.#segments[this.#segments.indexOf(segment) + 1];
     const soon = segment.t1_us - us < AHEAD_US * Math.max(1, this.#master.rate);
-    if (next && soon && !this.#loaded.includes(next.id) && !this.#failed.has(next.id)) void this.#load(next, next.t0_us);
+    if (next && soon && !this.#loaded.includes(next.id) && !this.#failed.has(next.id))
+      void this.#load(next, next.t0_us);
   }
 
   #opened(media: MediaSource): void {

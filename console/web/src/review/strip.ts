@@ -81,7 +81,8 @@ export class Strip {
       this.canvas.height = Math.round(height * ratio);
     }
     this.#view = clampView({ ...this.#view, width }, this.#master.t0, this.#master.t1);
-    if (this.#master.running && !this.#dragging) this.#view = follow(this.#view, this.#master.nowUs, this.#master.t0, this.#master.t1);
+    if (this.#master.running && !this.#dragging)
+      this.#view = follow(this.#view, this.#master.nowUs, this.#master.t0, this.#master.t1);
     const pen = this.canvas.getContext("2d");
     if (!pen) return;
     pen.setTransform(ratio, 0, 0, ratio, 0, 0);

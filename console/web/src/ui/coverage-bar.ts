@@ -46,7 +46,12 @@ function rectangle(bar: Bar, height: number, zone: string) {
 
 function hours(facts: BarFacts, zone: string): TemplateResult {
   const marks = [0, 1, 2, 3, 4, 5, 6, 7, 8].map((part) => facts.t0_us + ((facts.t1_us - facts.t0_us) * part) / 8);
-  return html`<div class="hours">${marks.map((at, index) => html`<span>${index === 8 && facts.t1_us - facts.t0_us > 3.6e9 * 20 ? "24:00" : minuteText(at, zone)}</span>`)}</div>`;
+  return html`<div class="hours">
+    ${marks.map(
+      (at, index) =>
+        html`<span>${index === 8 && facts.t1_us - facts.t0_us > 3.6e9 * 20 ? "24:00" : minuteText(at, zone)}</span>`,
+    )}
+  </div>`;
 }
 
 export function shareText(facts: BarFacts): string {
@@ -64,17 +69,35 @@ export function shareClass(facts: BarFacts): string {
 }
 
 export function legend(kinds: readonly string[]): TemplateResult {
-  return html`<ul class="legend">${kinds.map((kind) => html`<li><i class="swatch cov-${kind}"></i>${t(`legend.${kind}`)}</li>`)}</ul>`;
+  return html`<ul class="legend">
+    ${kinds.map((kind) => html`<li><i class="swatch cov-${kind}"></i>${t(`legend.${kind}`)}</li>`)}
+  </ul>`;
 }
 
 export function gapList(facts: BarFacts, zone: string): TemplateResult {
   const gaps = gapsOf(facts.spans);
   if (gaps.length === 0) return html`<p class="hint">${t("coverage.no_gaps")}</p>`;
   return html`<table class="table compact">
-    <thead><tr><th>${t("coverage.from")}</th><th>${t("coverage.to")}</th><th>${t("coverage.length")}</th><th>${t("coverage.reason")}</th><th>${t("coverage.detail")}</th></tr></thead>
-    <tbody>${gaps.map(
-      (gap) => html`<tr><td class="num">${clockText(gap.t0_us, zone)}</td><td class="num">${gap.t1_us >= facts.now_us ? t("coverage.still") : clockText(gap.t1_us, zone)}</td>
-        <td class="num">${spanText(Math.min(gap.t1_us, facts.now_us) - gap.t0_us)}</td><td>${stateText(gap.state)}</td><td class="dim">${noteText(gap.detail)}</td></tr>`,
-    )}</tbody>
+    <thead>
+      <tr>
+        <th>${t("coverage.from")}</th>
+        <th>${t("coverage.to")}</th>
+        <th>${t("coverage.length")}</th>
+        <th>${t("coverage.reason")}</th>
+        <th>${t("coverage.detail")}</th>
+      </tr>
+    </thead>
+    <tbody>
+      ${gaps.map(
+        (gap) =>
+          html`<tr>
+            <td class="num">${clockText(gap.t0_us, zone)}</td>
+            <td class="num">${gap.t1_us >= facts.now_us ? t("coverage.still") : clockText(gap.t1_us, zone)}</td>
+            <td class="num">${spanText(Math.min(gap.t1_us, facts.now_us) - gap.t0_us)}</td>
+            <td>${stateText(gap.state)}</td>
+            <td class="dim">${noteText(gap.detail)}</td>
+          </tr>`,
+      )}
+    </tbody>
   </table>`;
 }

@@ -18,7 +18,8 @@ export abstract class DataPage<T> extends View {
   override connectedCallback(): void {
     super.connectedCallback();
     void this.refresh();
-    if (this.refreshMs > 0) this.#timer = window.setInterval(() => !document.hidden && void this.refresh(), this.refreshMs);
+    if (this.refreshMs > 0)
+      this.#timer = window.setInterval(() => !document.hidden && void this.refresh(), this.refreshMs);
   }
 
   override disconnectedCallback(): void {
@@ -54,9 +55,15 @@ export abstract class DataPage<T> extends View {
   protected override render(): TemplateResult {
     if (this.data !== null) return this.view(this.data);
     if (this.fault) {
-      return html`<div class="empty-state">${icon("problem", 36)}<h2>${this.fault}</h2>
-        <button type="button" @click=${() => void this.refresh()}>${t("do.retry")}</button></div>`;
+      return html`<div class="empty-state">
+        ${icon("problem", 36)}
+        <h2>${this.fault}</h2>
+        <button type="button" @click=${() => void this.refresh()}>${t("do.retry")}</button>
+      </div>`;
     }
-    return html`<div class="empty-state"><i class="spinner"></i><p>${t("do.loading")}</p></div>`;
+    return html`<div class="empty-state">
+      <i class="spinner"></i>
+      <p>${t("do.loading")}</p>
+    </div>`;
   }
 }

@@ -6,12 +6,30 @@ import { icon } from "./icons.ts";
 /** A day of the hall with its neighbours; `today` limits how far one can go. */
 export function dayPicker(day: string, today: string, change: (day: string) => void): TemplateResult {
   return html`<span class="day-picker">
-    <button type="button" class="ghost square" aria-label=${t("day.before")} @click=${() => change(shiftDay(day, -1))}>${icon("back", 16)}</button>
-    <input type="date" aria-label=${t("day.day")} .value=${day} max=${today} @change=${(event: Event) => {
-      const value = (event.target as HTMLInputElement).value;
-      if (value) change(value);
-    }} />
-    <button type="button" class="ghost square" aria-label=${t("day.after")} ?disabled=${day >= today} @click=${() => change(shiftDay(day, 1))}>${icon("forward", 16)}</button>
-    <button type="button" class="ghost" ?disabled=${day === today} @click=${() => change(today)}>${t("day.today")}</button>
+    <button type="button" class="ghost square" aria-label=${t("day.before")} @click=${() => change(shiftDay(day, -1))}>
+      ${icon("back", 16)}
+    </button>
+    <input
+      type="date"
+      aria-label=${t("day.day")}
+      .value=${day}
+      max=${today}
+      @change=${(event: Event) => {
+        const value = (event.target as HTMLInputElement).value;
+        if (value) change(value);
+      }}
+    />
+    <button
+      type="button"
+      class="ghost square"
+      aria-label=${t("day.after")}
+      ?disabled=${day >= today}
+      @click=${() => change(shiftDay(day, 1))}
+    >
+      ${icon("forward", 16)}
+    </button>
+    <button type="button" class="ghost" ?disabled=${day === today} @click=${() => change(today)}>
+      ${t("day.today")}
+    </button>
   </span>`;
 }

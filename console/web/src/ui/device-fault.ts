@@ -20,6 +20,12 @@ export const DEVICE_FAULTS = [
 /** Each fault in its own sentence, with what to do about it. */
 export function faultView(fault: string): TemplateResult {
   const known = (DEVICE_FAULTS as readonly string[]).includes(fault);
-  return html`<div class="fault" role="alert" data-fault=${fault}>${icon("problem", 20)}
-    <div><strong>${known ? code("fault", fault) : errorText(fault)}</strong>${known ? html`<p>${t(`fault.${fault}_fix`)}</p>` : ""}</div></div>`;
+  return html`<div class="fault" role="alert" data-fault=${fault}>
+    ${icon("problem", 20)}
+    <div>
+      <strong>${known ? code("fault", fault) : errorText(fault)}</strong>${known
+        ? html`<p>${t(`fault.${fault}_fix`)}</p>`
+        : ""}
+    </div>
+  </div>`;
 }

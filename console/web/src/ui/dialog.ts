@@ -42,10 +42,17 @@ export function openDialog<T>(
     };
     const draw = (): void => {
       render(
-        html`<section class="dialog ${options.wide ? "wide" : ""}" role="dialog" aria-modal="true" aria-label=${title()}>
+        html`<section
+          class="dialog ${options.wide ? "wide" : ""}"
+          role="dialog"
+          aria-modal="true"
+          aria-label=${title()}
+        >
           <header>
             <h2>${title()}</h2>
-            <button class="ghost square" type="button" aria-label=${t("do.close")} @click=${() => close(null)}>${icon("close")}</button>
+            <button class="ghost square" type="button" aria-label=${t("do.close")} @click=${() => close(null)}>
+              ${icon("close")}
+            </button>
           </header>
           ${body({ close, redraw: draw })}
         </section>`,
@@ -79,11 +86,12 @@ function keepFocus(host: HTMLElement, event: KeyboardEvent): void {
 export async function confirmed(title: string, text: string, act: string): Promise<boolean> {
   const answer = await openDialog<boolean>(
     () => title,
-    ({ close }) => html`<div class="dialog-body"><p>${text}</p></div>
-      <footer>
-        <button type="button" @click=${() => close(null)}>${t("do.cancel")}</button>
-        <button type="button" class="danger" @click=${() => close(true)}>${act}</button>
-      </footer>`,
+    ({ close }) =>
+      html`<div class="dialog-body"><p>${text}</p></div>
+        <footer>
+          <button type="button" @click=${() => close(null)}>${t("do.cancel")}</button>
+          <button type="button" class="danger" @click=${() => close(true)}>${act}</button>
+        </footer>`,
   );
   return answer === true;
 }

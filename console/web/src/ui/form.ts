@@ -23,21 +23,42 @@ export function field(options: FieldOptions): TemplateResult {
   return html`<label class="field ${options.error ? "wrong" : ""}">
     <span>${options.label}</span>
     <span class="control">
-      <input name=${options.name} type=${options.type ?? "text"} .value=${options.value} ?autofocus=${options.autofocus ?? false}
-        placeholder=${options.placeholder ?? ""} autocomplete=${(options.autocomplete ?? "off") as "off"} min=${options.min ?? ""} max=${options.max ?? ""}
-        list=${options.list ?? ""} spellcheck="false" aria-describedby=${hintId} aria-invalid=${options.error ? "true" : "false"}
-        @input=${(event: InputEvent) => options.change((event.target as HTMLInputElement).value)} />
+      <input
+        name=${options.name}
+        type=${options.type ?? "text"}
+        .value=${options.value}
+        ?autofocus=${options.autofocus ?? false}
+        placeholder=${options.placeholder ?? ""}
+        autocomplete=${(options.autocomplete ?? "off") as "off"}
+        min=${options.min ?? ""}
+        max=${options.max ?? ""}
+        list=${options.list ?? ""}
+        spellcheck="false"
+        aria-describedby=${hintId}
+        aria-invalid=${options.error ? "true" : "false"}
+        @input=${(event: InputEvent) => options.change((event.target as HTMLInputElement).value)}
+      />
       ${options.suffix ? html`<em>${options.suffix}</em>` : ""}
     </span>
     <small id=${hintId} class=${options.error ? "error" : ""}>${options.error || options.hint || ""}</small>
   </label>`;
 }
 
-export function area(label: string, name: string, value: string, change: (value: string) => void, hint = ""): TemplateResult {
+export function area(
+  label: string,
+  name: string,
+  value: string,
+  change: (value: string) => void,
+  hint = "",
+): TemplateResult {
   return html`<label class="field">
     <span>${label}</span>
-    <textarea name=${name} rows="4" .value=${value}
-      @input=${(event: InputEvent) => change((event.target as HTMLTextAreaElement).value)}></textarea>
+    <textarea
+      name=${name}
+      rows="4"
+      .value=${value}
+      @input=${(event: InputEvent) => change((event.target as HTMLTextAreaElement).value)}
+    ></textarea>
     <small>${hint}</small>
   </label>`;
 }

@@ -42,5 +42,7 @@ const PATHS: Record<string, TemplateResult> = {
 };
 
 export function icon(name: string, size = 18): TemplateResult {
-  return html`<svg class="icon" width=${size} height=${size} viewBox="0 0 20 20" aria-hidden="true" focusable="false">${PATHS[name] ?? PATHS["info"]}</svg>`;
+  return html`<svg class="icon" width=${size} height=${size} viewBox="0 0 20 20" aria-hidden="true" focusable="false">
+    ${PATHS[name] ?? PATHS["info"]}
+  </svg>`;
 }

@@ -30,12 +30,43 @@ export async function changePassword(): Promise<void> {
       };
       return html`<form @submit=${submit}>
         <div class="dialog-body">
-          ${field({ label: t("account.old_password"), name: "old", type: "password", autocomplete: "current-password", value: form.old, change: (value) => { form.old = value; } })}
-          ${field({ label: t("account.new_password"), name: "fresh", type: "password", autocomplete: "new-password", hint: t("account.password_hint", { least: LEAST_PASSWORD }), value: form.fresh, change: (value) => { form.fresh = value; } })}
-          ${field({ label: t("account.again"), name: "again", type: "password", autocomplete: "new-password", value: form.again, change: (value) => { form.again = value; } })}
+          ${field({
+            label: t("account.old_password"),
+            name: "old",
+            type: "password",
+            autocomplete: "current-password",
+            value: form.old,
+            change: (value) => {
+              form.old = value;
+            },
+          })}
+          ${field({
+            label: t("account.new_password"),
+            name: "fresh",
+            type: "password",
+            autocomplete: "new-password",
+            hint: t("account.password_hint", { least: LEAST_PASSWORD }),
+            value: form.fresh,
+            change: (value) => {
+              form.fresh = value;
+            },
+          })}
+          ${field({
+            label: t("account.again"),
+            name: "again",
+            type: "password",
+            autocomplete: "new-password",
+            value: form.again,
+            change: (value) => {
+              form.again = value;
+            },
+          })}
           ${form.error ? html`<p class="error" role="alert">${form.error}</p>` : ""}
         </div>
-        <footer><button type="button" @click=${() => close(null)}>${t("do.cancel")}</button><button class="primary">${t("do.save")}</button></footer>
+        <footer>
+          <button type="button" @click=${() => close(null)}>${t("do.cancel")}</button
+          ><button class="primary">${t("do.save")}</button>
+        </footer>
       </form>`;
     },
   );

@@ -62,22 +62,47 @@ export async function askPurpose(kind: FootageKind): Promise<Purpose | null> {
           <fieldset class="choices">
             <legend>${t("purpose.code")}</legend>
             ${allowed.map(
-              (one) => html`<label class="choice ${form.code === one ? "on" : ""}">
-                <input type="radio" name="code" value=${one} .checked=${form.code === one}
-                  @change=${() => { form.code = one; redraw(); }} />
-                <span>${code("purpose", one)}</span>
-              </label>`,
+              (one) =>
+                html`<label class="choice ${form.code === one ? "on" : ""}">
+                  <input
+                    type="radio"
+                    name="code"
+                    value=${one}
+                    .checked=${form.code === one}
+                    @change=${() => {
+                      form.code = one;
+                      redraw();
+                    }}
+                  />
+                  <span>${code("purpose", one)}</span>
+                </label>`,
             )}
           </fieldset>
           <label class="field">
             <span>${t("purpose.reference")}</span>
-            <input name="reference" autofocus maxlength="120" autocomplete="off" placeholder=${t("purpose.reference_hint")}
-              .value=${form.reference} @input=${(event: InputEvent) => { form.reference = (event.target as HTMLInputElement).value; }} />
+            <input
+              name="reference"
+              autofocus
+              maxlength="120"
+              autocomplete="off"
+              placeholder=${t("purpose.reference_hint")}
+              .value=${form.reference}
+              @input=${(event: InputEvent) => {
+                form.reference = (event.target as HTMLInputElement).value;
+              }}
+            />
           </label>
           <label class="field">
             <span>${t("purpose.note")}</span>
-            <input name="note" maxlength="400" autocomplete="off" .value=${form.note}
-              @input=${(event: InputEvent) => { form.note = (event.target as HTMLInputElement).value; }} />
+            <input
+              name="note"
+              maxlength="400"
+              autocomplete="off"
+              .value=${form.note}
+              @input=${(event: InputEvent) => {
+                form.note = (event.target as HTMLInputElement).value;
+              }}
+            />
           </label>
           ${form.error ? html`<p class="error" role="alert">${form.error}</p>` : ""}
         </div>
