@@ -69,8 +69,10 @@ from storage.archive.media import MediaReader, StagedReader
 from storage.archive.nonces import CatalogNonces
 from storage.archive.objects import DiskStore, ObjectStore
 from storage.archive.periodic import Periodic
+from storage.archive.recovery import ListedStore, scan_orphans
 from storage.archive.retention import Retention, RetentionRules
 from storage.archive.space import DiskVolume
+from storage.archive.staging import StagingFolder
 from storage.archive.tables import node
 from storage.clock import US, Clock
 from storage.identity.boxes import SecretBox
@@ -232,7 +234,7 @@ def _hall(shared: _Shared) -> _Group:
         problems_router(Problems(catalog, clock, cameras, workstations), guard),
     ]
     watch = Periodic("silence-watch", silence.run_once, clock, interval_s=interval_of(silent_us))
-    return routers, [watch, *_retention(shared)]
+    return routers, [watch, *_retention(shared), *_orphan_scan(shared)]
 
 
 def _retention(shared: _Shared) -> list[Part]:
@@ -243,6 +245,29 @@ def _retention(shared: _Shared) -> list[Part]:
     volume = DiskVolume(shared.settings.objects) if shared.settings.storage.kind == "disk" else None
     retention = Retention(ports.catalog, ports.stores, ports.clock, RetentionRules(batch=told.batch), volume)
     return [Periodic("retention", retention.run_once, ports.clock, interval_s=told.interval_s)]
+
+
+def _orphan_scan(shared: _Shared) -> list[Part]:
+    """Search for objects without a row, in the stores and in what waits for S3; they are reported, never deleted."""
+    settings, ports = shared.settings, shared.ports
+    if settings.orphans.interval_s == 0:
+        return []
+
+    def scan() -> None:
+        places: dict[str, ListedStore] = {**ports.stores, **staging_folders(settings, ports.catalog)}
+        scan_orphans(ports.catalog, places, ports.clock)
+
+    return [Periodic("orphan-scan", scan, ports.clock, interval_s=settings.orphans.interval_s)]
+
+
+def staging_folders(settings: ConsoleSettings, catalog: Catalog) -> dict[str, StagingFolder]:
+    """What the hall's own gateways have not copied to S3 yet, by location."""
+    if not settings.staging.is_dir():
+        return {}
+    with catalog.read() as conn:
+        ids = conn.execute(select(node.c.id).where(node.c.kind == "gateway")).scalars().all()
+    folders = [StagingFolder(settings.staging, gateway_id) for gateway_id in ids]
+    return {folder.location: folder for folder in folders}
 
 
 def _cases(shared: _Shared) -> _Group:

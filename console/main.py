@@ -9,17 +9,13 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from sqlalchemy import select
-
-from console.assembly import Console, assemble, open_ports, open_stores
+from console.assembly import Console, assemble, open_ports, open_stores, staging_folders
 from console.server import HttpsServer
 from console.services.access import ANONYMOUS
 from console.settings import ConsoleSettings, check_settings
 from console.tls import CertificateKeeper, LocalAuthority, TlsFiles, local_names, server_context
 from storage.archive.catalog import Catalog
 from storage.archive.migrate import migrate
-from storage.archive.staging import StagingFolder
-from storage.archive.tables import node
 from storage.archive.verify import Level, ReadableStore, verify
 from storage.clock import Clock, SystemClock
 from storage.errors import ConfigurationError, SunhallError, Unavailable
@@ -140,16 +136,6 @@ def verify_archive(settings: ConsoleSettings, options: argparse.Namespace) -> in
     for line in report.lines():
         sys.stdout.write(f"{line}\n")
     return report.status
-
-
-def staging_folders(settings: ConsoleSettings, catalog: Catalog) -> dict[str, StagingFolder]:
-    """What the hall's own gateways have not copied to S3 yet, by location."""
-    if not settings.staging.is_dir():
-        return {}
-    with catalog.read() as conn:
-        ids = conn.execute(select(node.c.id).where(node.c.kind == "gateway")).scalars().all()
-    folders = [StagingFolder(settings.staging, gateway_id) for gateway_id in ids]
-    return {folder.location: folder for folder in folders}
 
 
 def show_setup_code(settings: ConsoleSettings, _options: argparse.Namespace) -> int:

@@ -72,6 +72,13 @@ class RetentionSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class OrphanSettings:
+    """When objects without a row are searched for."""
+
+    interval_s: float = option(3600.0, "seconds between two searches for objects without a row; 0 turns them off")
+
+
+@dataclass(frozen=True, slots=True)
 class ConsoleSettings:
     """All settings of the console."""
 
@@ -88,6 +95,7 @@ class ConsoleSettings:
     sessions: SessionSettings = section(SessionSettings, "logins")
     agents: AgentSettings = section(AgentSettings, "agents on workstations")
     retention: RetentionSettings = section(RetentionSettings, "deletion of old media")
+    orphans: OrphanSettings = section(OrphanSettings, "search for objects without a row")
 
     @property
     def catalog(self) -> str:
@@ -145,5 +153,9 @@ def _positive(settings: ConsoleSettings) -> None:
     for key, value in values.items():
         if value <= 0:
             raise ConfigurationError("not_positive", f"{key} must be greater than 0, not {value}")
-    if settings.retention.interval_s < 0:
-        raise ConfigurationError("not_positive", "retention.interval_s must be 0 or greater")
+    for section_name, interval_s in (
+        ("retention", settings.retention.interval_s),
+        ("orphans", settings.orphans.interval_s),
+    ):
+        if interval_s < 0:
+            raise ConfigurationError("not_positive", f"{section_name}.interval_s must be 0 or greater")

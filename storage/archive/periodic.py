@@ -29,7 +29,7 @@ class Periodic:
         first_pause_s: float = 1.0,
         longest_pause_s: float = 60.0,
     ) -> None:
-        self._name = name
+        self.name = name
         self._once = once
         self._clock = clock
         self._interval_s = interval_s
@@ -41,7 +41,7 @@ class Periodic:
 
     def start(self) -> None:
         """Begin to work."""
-        self._thread = threading.Thread(target=self._guarded, name=self._name, daemon=True)
+        self._thread = threading.Thread(target=self._guarded, name=self.name, daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
@@ -70,7 +70,7 @@ class Periodic:
             count = self._faults.report(type(error).__name__)
             if count:
                 log.warning(
-                    "periodic_failed", extra={"fields": {"part": self._name, "error": str(error), "count": count}}
+                    "periodic_failed", extra={"fields": {"part": self.name, "error": str(error), "count": count}}
                 )
             return False
         return True
@@ -79,5 +79,5 @@ class Periodic:
         try:
             self.run()
         except BaseException as error:
-            log.exception("periodic_ended", extra={"fields": {"part": self._name}})
+            log.exception("periodic_ended", extra={"fields": {"part": self.name}})
             self._broken = error

@@ -59,6 +59,7 @@ def test_check_prints_every_setting_with_secrets_starred(tmp_path: Path, capsys:
         ("[listen]\nport = 99999", "listen.port"),
         ("[agents]\nsilent_s = 0", "agents.silent_s"),
         ("[retention]\ninterval_s = -1", "retention.interval_s"),
+        ("[orphans]\ninterval_s = -1", "orphans.interval_s"),
         ('[tls]\ncertificate = "x.pem"', "tls.key"),
         ('catalog_url = "mysql://x"', "catalog_url must be"),
     ],
