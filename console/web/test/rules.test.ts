@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 import { place, qualityFor, readLayout } from "../src/live/layout.ts";
-import { backoffMs } from "../src/live/socket.ts";
+import { backoffMs, isRefusal } from "../src/live/socket.ts";
 import { chromiumVersion } from "../src/core/capability.ts";
 import { matchPath } from "../src/core/router.ts";
 import { addressFault, loginFault, passwordFault, periodFault, periodsOf, rowsOf } from "../src/core/rules.ts";
@@ -57,6 +57,12 @@ test("main stream for one and four tiles and the enlarged one, substream for nin
     [qualityFor(1, false), qualityFor(4, false), qualityFor(9, false), qualityFor(9, true)],
     ["main", "main", "sub", "main"],
   );
+});
+
+test("only refusals of the whole socket concern every tile", () => {
+  for (const code of ["purpose_required", "purpose_not_allowed", "not_permitted", "not_logged_in"])
+    assert.ok(isRefusal(code));
+  for (const code of ["message_invalid", "channel_invalid", ""]) assert.ok(!isRefusal(code));
 });
 
 test("reconnecting backs off and is bounded", () => {

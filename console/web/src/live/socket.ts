@@ -30,6 +30,11 @@ export function backoffMs(failures: number): number {
   return Math.min(8000, 500 * 2 ** Math.max(0, failures - 1));
 }
 
+/** Codes that concern the whole socket; others answer one odd message and change nothing on the screen. */
+export function isRefusal(code: string): boolean {
+  return code.startsWith("purpose_") || code === "not_permitted" || code === "not_logged_in";
+}
+
 export class LiveSocket {
   readonly #settings: LinkSettings;
   readonly #subscribers = new Map<number, Subscriber>();
@@ -147,8 +152,9 @@ export class LiveSocket {
     const message = parseControl(data);
     if (!message) return;
     if (message.op === "pong") this.#ponged(message.n, message.now_us);
-    else if (message.op === "error" && message.channel === null) this.#refused(message.code);
-    else if (message.channel !== null) this.#subscribers.get(message.channel)?.control(message);
+    else if (message.op === "error" && message.channel === null) {
+      if (isRefusal(message.code)) this.#refused(message.code);
+    } else if (message.channel !== null) this.#subscribers.get(message.channel)?.control(message);
   }
 
   #refused(code: string): void {

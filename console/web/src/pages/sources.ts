@@ -5,7 +5,7 @@ import { store } from "../core/session.ts";
 import type { Source } from "../core/types.ts";
 import { errorText, t } from "../i18n/index.ts";
 import { DataPage } from "../ui/data-page.ts";
-import { openDialog } from "../ui/dialog.ts";
+import { confirmed, openDialog } from "../ui/dialog.ts";
 import { field } from "../ui/form.ts";
 import { icon } from "../ui/icons.ts";
 import { define } from "../ui/view.ts";
@@ -18,6 +18,7 @@ class SourcesPage extends DataPage<Source[]> {
   }
 
   protected override view(sources: Source[]) {
+    const manage = store.has("system_admin");
     return html`<header class="page-head">
         <h1>${t("nav.sources")}</h1>
         <span class="count">${sources.length}</span><span class="spring"></span> ${store.has("system_admin")
@@ -41,6 +42,7 @@ class SourcesPage extends DataPage<Source[]> {
                   <th>${t("sources.events")}</th>
                   <th>${t("sources.last")}</th>
                   <th>${t("sources.holes")}</th>
+                  <th></th>
                 </tr>
               </thead>
               <tbody>
@@ -65,11 +67,39 @@ class SourcesPage extends DataPage<Source[]> {
                                     html`<span class="tag num">${first === last ? first : `${first}–${last}`}</span>`,
                                 )}`}
                       </td>
+                      <td class="actions">${manage ? this.#actions(one) : ""}</td>
                     </tr>`,
                 )}
               </tbody>
             </table>
           </div>`}`;
+  }
+
+  #actions(one: Source) {
+    const disabled = one.disabled_us === null;
+    return html`<button type="button" class="ghost" @click=${() => void this.#renew(one)}>${t("sources.renew")}</button>
+      <button
+        type="button"
+        class="ghost"
+        @click=${() => void this.change(() => api.patch(`/api/sources/${one.id}`, { disabled }), t("do.saved"))}
+      >
+        ${disabled ? t("account.disable") : t("account.enable")}
+      </button>`;
+  }
+
+  /** A new secret; the old one is refused at once, so it is asked first. */
+  async #renew(one: Source): Promise<void> {
+    if (!(await confirmed(t("sources.renew"), t("sources.renew_confirm", { name: one.name }), t("sources.renew"))))
+      return;
+    let secret = "";
+    const done = await this.change(async () => {
+      secret = (await api.post<{ secret: string }>(`/api/sources/${one.id}/secret`)).secret;
+    });
+    if (done)
+      await openDialog<null>(
+        () => t("sources.renew"),
+        ({ close }) => secretView(one.code, secret, () => close(null)),
+      );
   }
 
   async #add(): Promise<void> {
@@ -78,16 +108,7 @@ class SourcesPage extends DataPage<Source[]> {
       () => t("sources.add"),
       ({ close, redraw }) =>
         form.secret
-          ? html`<div class="dialog-body">
-                <p class="hint">${t("sources.secret_once")}</p>
-                <output class="big-code small">${form.secret}</output>
-                <p class="hint">${t("sources.secret_use", { code: form.code })}</p>
-              </div>
-              <footer>
-                <button type="button" @click=${() => void navigator.clipboard?.writeText(form.secret)}>
-                  ${t("do.copy")}</button
-                ><button type="button" class="primary" @click=${() => close(null)}>${t("do.done")}</button>
-              </footer>`
+          ? secretView(form.code, form.secret, () => close(null))
           : html`<form
               @submit=${async (event: Event) => {
                 event.preventDefault();
@@ -149,6 +170,18 @@ class SourcesPage extends DataPage<Source[]> {
     );
     await this.refresh();
   }
+}
+
+function secretView(source: string, secret: string, close: () => void) {
+  return html`<div class="dialog-body">
+      <p class="hint">${t("sources.secret_once")}</p>
+      <output class="big-code small">${secret}</output>
+      <p class="hint">${t("sources.secret_use", { code: source })}</p>
+    </div>
+    <footer>
+      <button type="button" @click=${() => void navigator.clipboard?.writeText(secret)}>${t("do.copy")}</button>
+      <button type="button" class="primary" @click=${close}>${t("do.done")}</button>
+    </footer>`;
 }
 
 define("page-sources", SourcesPage);
