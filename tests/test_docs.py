@@ -25,6 +25,8 @@ def test_links_between_pages_lead_somewhere(page: Path) -> None:
     assert dead == []
 
 
-def test_decision_records_have_unique_numbers() -> None:
-    numbers = [path.name[:4] for path in (ROOT / "docs" / "decisions").glob("[0-9]*.md")]
-    assert len(numbers) == len(set(numbers))
+def test_decision_records_have_numbers_of_their_own_and_are_listed() -> None:
+    records = sorted((ROOT / "docs" / "decisions").glob("[0-9]*.md"))
+    assert len({path.name[:4] for path in records}) == len(records)
+    index = (ROOT / "docs" / "decisions" / "README.md").read_text(encoding="utf-8")
+    assert [path.name for path in records if f"]({path.name})" not in index] == []
