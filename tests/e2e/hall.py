@@ -114,8 +114,17 @@ class RunningHall:
 
     def stop(self) -> int:
         """Ctrl-C once; the exit status."""
+        self.send(signal.SIGINT)
+        return self.wait()
+
+    def send(self, number: signal.Signals) -> None:
+        """Send the launcher a signal, as the terminal does."""
         assert self._process is not None
-        self._process.send_signal(signal.SIGINT)
+        self._process.send_signal(number)
+
+    def wait(self) -> int:
+        """The exit status, when it ends."""
+        assert self._process is not None
         return self._process.wait()
 
     def end(self) -> None:

@@ -99,10 +99,10 @@ def scrub(page: Page, t_us: int) -> None:
 
 
 def settled(page: Page) -> dict[str, Any] | None:
-    """The page's state once every open lane has its answer for this moment."""
+    """The page's state once every open lane presents this moment."""
     state = review(page)
     lanes = [lane for lane in state["cameras"] if lane["active"]] + state["screens"]
-    return state if lanes and all(lane["state"] not in ("loading", "none") for lane in lanes) else None
+    return state if lanes and all(lane["presenting"] for lane in lanes) else None
 
 
 def camera_strips(page: Page, state: dict[str, Any]) -> dict[str, Seen | None]:
