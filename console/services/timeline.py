@@ -6,7 +6,8 @@ to another window in mid-visit shows nothing of that other window.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
@@ -24,7 +25,7 @@ from storage.archive.queries import CameraWindow, WorkstationWindow
 from storage.archive.tables import case_event, channel, monitor, segment, stream, visit, workstation
 from storage.clock import Clock
 from storage.errors import NotFound
-from storage.model import CameraRole, EventKind, Span, TimePrecision
+from storage.model import CameraRole, CoverageSpan, EventKind, Span, TimePrecision
 
 _ROLES = [role.value for role in CameraRole]
 _CLOSING_KINDS = [EventKind.CALLED.value, EventKind.ACCEPTED.value, EventKind.EVALUATED.value]
@@ -102,7 +103,10 @@ def _cameras(conn: Connection, window_id: UUID, span: Span, now_us: int) -> list
         streams.setdefault(row.channel_id, []).append(row)
     footage = _segments(conn, [row.id for found in streams.values() for row in found], span)
     ordered = sorted(seen, key=lambda key: (_ROLES.index(seen[key][0].role), rows[key].name_sort, rows[key].id))
-    return [_camera(conn, rows[key], seen[key], streams.get(key, []), footage, span, now_us) for key in ordered]
+    lanes = [_lane(rows[key], seen[key], streams.get(key, ()), footage, span) for key in ordered]
+    wanted = {lane.covered: lane.spans for lane in lanes if lane.covered is not None}
+    coverage = _coverage(wanted, lambda ids, part: queries.camera_coverages(conn, ids, part, now_us))
+    return [_camera(lane, coverage) for lane in lanes]
 
 
 def _segments(conn: Connection, stream_ids: Sequence[UUID], span: Span) -> dict[UUID, list[Row[Any]]]:
@@ -120,31 +124,63 @@ def _segments(conn: Connection, stream_ids: Sequence[UUID], span: Span) -> dict[
     return found
 
 
-def _camera(
-    conn: Connection,
+@dataclass(frozen=True, slots=True)
+class _Lane:
+    """A camera's lane: its streams as shown, the stream whose coverage stands for it, and when it saw the window."""
+
+    row: Row[Any]
+    role: str
+    streams: list[dict[str, Any]]
+    covered: UUID | None
+    spans: list[Span]
+
+
+def _lane(
     row: Row[Any],
     maps: Sequence[CameraWindow],
     streams: Sequence[Row[Any]],
     footage: Mapping[UUID, Sequence[Row[Any]]],
     span: Span,
-    now_us: int,
-) -> dict[str, Any]:
+) -> _Lane:
     spans = _cut(maps, span)
     made = (_stream(item, footage.get(item.id, ()), spans) for item in streams)
-    lanes = [lane for lane in made if lane is not None]
-    covered = next((item.id for item in streams if item.recorded), UUID(lanes[0]["id"]) if lanes else None)
+    shown = [item for item in made if item is not None]
+    covered = next((item.id for item in streams if item.recorded), UUID(shown[0]["id"]) if shown else None)
+    return _Lane(row, maps[0].role, shown, covered, spans)
+
+
+def _camera(lane: _Lane, coverage: Mapping[UUID, list[dict[str, Any]]]) -> dict[str, Any]:
     return {
-        "camera_id": str(row.id),
-        "name": row.name,
-        "role": maps[0].role,
-        "streams": lanes,
-        "coverage": [
-            shown_span(item.t0_us, item.t1_us, item.state, item.detail)
-            for part in spans
-            if covered is not None
-            for item in queries.camera_coverage(conn, covered, part, now_us)
-        ],
+        "camera_id": str(lane.row.id),
+        "name": lane.row.name,
+        "role": lane.role,
+        "streams": lane.streams,
+        "coverage": coverage[lane.covered] if lane.covered is not None else [],
     }
+
+
+def _coverage(
+    wanted: Mapping[UUID, Sequence[Span]],
+    ask: Callable[[Collection[UUID], Span], Mapping[UUID, list[CoverageSpan]]],
+) -> dict[UUID, list[dict[str, Any]]]:
+    """Owner → the coverage of its spans, as shown. Most owners have the same span, and are asked for together."""
+    found: dict[tuple[UUID, Span], list[CoverageSpan]] = {}
+    for span, owners in _by_span(wanted).items():
+        found.update({(owner, span): covered for owner, covered in ask(owners, span).items()})
+    return {
+        owner: [
+            shown_span(item.t0_us, item.t1_us, item.state, item.detail) for span in spans for item in found[owner, span]
+        ]
+        for owner, spans in wanted.items()
+    }
+
+
+def _by_span(wanted: Mapping[UUID, Sequence[Span]]) -> dict[Span, list[UUID]]:
+    owners: dict[Span, list[UUID]] = {}
+    for owner, spans in wanted.items():
+        for span in spans:
+            owners.setdefault(span, []).append(owner)
+    return owners
 
 
 def _stream(row: Row[Any], footage: Sequence[Row[Any]], spans: Sequence[Span]) -> dict[str, Any] | None:
@@ -171,20 +207,23 @@ def _screens(conn: Connection, window_id: UUID, span: Span, now_us: int) -> list
         select(monitor).where(monitor.c.workstation_id.in_(served), monitor.c.first_us < span.t1_us)
     ).all()
     ordered = sorted(monitors, key=lambda row: (stations[row.workstation_id].name_sort, row.name, row.id))
-    return [
-        _screen(conn, row, stations[row.workstation_id], _cut(served[row.workstation_id], span), now_us)
-        for row in ordered
-    ]
+    wanted = {row.id: _cut(served[row.workstation_id], span) for row in ordered}
+    coverage = _coverage(wanted, lambda ids, part: queries.screen_coverages(conn, ids, part, now_us))
+    pictures = _pictures(conn, wanted)
+    return [_screen(row, stations[row.workstation_id], pictures[row.id], coverage[row.id]) for row in ordered]
 
 
-def _screen(conn: Connection, row: Row[Any], station: Row[Any], spans: Sequence[Span], now_us: int) -> dict[str, Any]:
-    pictures = {
-        t_us
-        for part in spans
-        for stored in queries.screen_segments(conn, row.id, part)
-        for t_us in stored.picture_times_us
-        if part.t0_us <= t_us < part.t1_us
-    }
+def _pictures(conn: Connection, wanted: Mapping[UUID, Sequence[Span]]) -> dict[UUID, list[int]]:
+    """Monitor → the times of its pictures within its spans."""
+    found: dict[UUID, set[int]] = {monitor_id: set() for monitor_id in wanted}
+    for span, monitor_ids in _by_span(wanted).items():
+        for monitor_id, groups in queries.screen_segments_of(conn, monitor_ids, span).items():
+            times = (t_us for stored in groups for t_us in stored.picture_times_us)
+            found[monitor_id].update(t_us for t_us in times if span.t0_us <= t_us < span.t1_us)
+    return {monitor_id: sorted(times) for monitor_id, times in found.items()}
+
+
+def _screen(row: Row[Any], station: Row[Any], pictures: list[int], coverage: list[dict[str, Any]]) -> dict[str, Any]:
     return {
         "workstation_id": str(station.id),
         "workstation": station.name,
@@ -192,12 +231,8 @@ def _screen(conn: Connection, row: Row[Any], station: Row[Any], spans: Sequence[
         "monitor": row.name,
         "width": row.width,
         "height": row.height,
-        "pictures": sorted(pictures),
-        "coverage": [
-            shown_span(item.t0_us, item.t1_us, item.state, item.detail)
-            for part in spans
-            for item in queries.screen_coverage(conn, row.id, part, now_us)
-        ],
+        "pictures": pictures,
+        "coverage": coverage,
     }
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, Row, select
 
 from console.services.days import in_service
 from console.services.halls import hall_clock
-from console.services.workstations import last_claims
+from console.services.workstations import last_claims, never_heard, patience_us, seen_us
 from storage.archive.alarms import is_open, open_alarm
 from storage.archive.catalog import Catalog
 from storage.archive.ingest import Ingest
@@ -41,33 +42,33 @@ class SilenceWatch:
         except NotFound:  # the first run is not over
             return 0
         serving = in_service(now, clock.zone, clock.periods)
-        for workstation_id, seen_us, monitors in silent:
+        for row, monitors in silent:
             for monitor_id in monitors:
                 self.ingest.mark_silence(monitor_id, now)
-            if serving:
-                self._alarm(workstation_id, seen_us)
+            if serving or never_heard(row):  # whoever installs an agent may do so out of hours
+                self._alarm(row.id, seen_us(row))
         return len(silent)
 
-    def _silent(self, conn: Connection, now: int) -> list[tuple[UUID, int, list[UUID]]]:
+    def _silent(self, conn: Connection, now: int) -> list[tuple[Row[Any], list[UUID]]]:
         claims = last_claims(conn)
         rows = conn.execute(select(workstation).where(workstation.c.revoked_us.is_(None))).all()
         found = []
         for row in rows:
-            seen_us = row.seen_us if row.seen_us is not None else row.enrolled_us
-            if now - seen_us <= self.silent_us or claims.get(row.id) == CoverageState.POWERED_OFF.value:
+            off = claims.get(row.id) == CoverageState.POWERED_OFF.value
+            if off or now - seen_us(row) <= patience_us(row, self.silent_us):
                 continue
             monitors = conn.execute(select(monitor.c.id).where(monitor.c.workstation_id == row.id)).scalars()
-            found.append((row.id, seen_us, list(monitors)))
+            found.append((row, list(monitors)))
         return found
 
-    def _alarm(self, workstation_id: UUID, seen_us: int) -> None:
+    def _alarm(self, workstation_id: UUID, last_us: int) -> None:
         subject = f"workstation:{workstation_id}"
         with self.catalog.read() as conn:
             if is_open(conn, AlarmKind.AGENT_SILENT, subject):
                 return
         with self.catalog.write() as conn:
-            open_alarm(conn, self.clock, AlarmKind.AGENT_SILENT, subject, {"seen_us": seen_us})
-        log.warning("agent_silent", extra={"fields": {"workstation": workstation_id, "seen_us": seen_us}})
+            open_alarm(conn, self.clock, AlarmKind.AGENT_SILENT, subject, {"seen_us": last_us})
+        log.warning("agent_silent", extra={"fields": {"workstation": workstation_id, "seen_us": last_us}})
 
 
 def interval_of(silent_us: int) -> float:

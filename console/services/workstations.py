@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, Row, insert, select, update
 
 from console.services.access import Actor
 from console.services.audit_log import AuditLog, Detail
@@ -31,6 +31,8 @@ from storage.model import AlarmKind, CoverageState
 MOST_MINUTES = 7 * 24 * 60
 NEVER_SEEN = "never_seen"
 REVOKED = "revoked"
+FIRST_WORD_US = 600 * US
+"""How long a freshly enrolled agent may take until its first report."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,15 +133,15 @@ class Workstations:
         windows = windows_now(conn, WORKSTATION, now_us)
         claims = last_claims(conn)
         order = (workstation.c.revoked_us.is_not(None), workstation.c.name_sort, workstation.c.id)
-        rows = conn.execute(select(workstation).order_by(*order)).mappings().all()
+        rows = conn.execute(select(workstation).order_by(*order)).all()
         return [
             {
                 **_plain(row),
-                "state": state_of(row, claims.get(row["id"], ""), now_us, self.silent_us),
-                "windows": windows.get(row["id"], []),
+                "state": state_of(row, claims.get(row.id, ""), now_us, self.silent_us),
+                "windows": windows.get(row.id, []),
                 "monitors": [
                     {"id": str(item.id), "name": item.name, "width": item.width, "height": item.height}
-                    for item in _monitors(conn, row["id"])
+                    for item in _monitors(conn, row.id)
                 ],
             }
             for row in rows
@@ -152,13 +154,26 @@ def code_hash(code: str) -> bytes:
     return hashlib.sha256(b"sunhall-enrolment:" + plain.encode()).digest()
 
 
-def state_of(row: Mapping[Any, Any], claim: str, now_us: int, silent_us: int) -> str:
+def seen_us(row: Row[Any]) -> int:
+    """When an agent was heard last: when it enrolled, at the latest."""
+    return int(row.enrolled_us if row.seen_us is None else row.seen_us)
+
+
+def never_heard(row: Row[Any]) -> bool:
+    """Whether an agent has enrolled and not reported since."""
+    return bool(seen_us(row) <= row.enrolled_us)
+
+
+def patience_us(row: Row[Any], silent_us: int) -> int:
+    """How long an agent may be silent: longer before its first report, while somebody still installs it."""
+    return max(silent_us, FIRST_WORD_US) if never_heard(row) else silent_us
+
+
+def state_of(row: Row[Any], claim: str, now_us: int, silent_us: int) -> str:
     """The state of a workstation now: its last claim while it reports, `agent_down` when it is silent."""
-    if row["revoked_us"] is not None:
+    if row.revoked_us is not None:
         return REVOKED
-    if row["seen_us"] is None:
-        return NEVER_SEEN
-    if now_us - row["seen_us"] <= silent_us:
+    if now_us - seen_us(row) <= patience_us(row, silent_us):
         return claim or NEVER_SEEN
     return claim if claim == CoverageState.POWERED_OFF.value else CoverageState.AGENT_DOWN.value
 
@@ -179,7 +194,7 @@ def last_claims(conn: Connection) -> dict[UUID, str]:
     return {row.workstation_id: row.state for row in conn.execute(query) if row.state is not None}
 
 
-def _plain(row: Mapping[Any, Any]) -> dict[str, Any]:
+def _plain(row: Row[Any]) -> dict[str, Any]:
     names = (
         "name",
         "hostname",
@@ -191,7 +206,7 @@ def _plain(row: Mapping[Any, Any]) -> dict[str, Any]:
         "spool_segments",
         "revoked_us",
     )
-    return {"id": str(row["id"]), **{name: row[name] for name in names}}
+    return {"id": str(row.id), **{name: getattr(row, name) for name in names}}
 
 
 def _monitors(conn: Connection, workstation_id: UUID) -> Sequence[Any]:

@@ -238,10 +238,11 @@ class Ingest:
         return len(fresh)
 
     def mark_silence(self, monitor_id: UUID, until_us: int) -> bool:
-        """Write `agent_down` from the last claim (or the monitor's first moment) to `until_us`.
+        """Write `agent_down` from the last claim (or picture, where there is no claim) to `until_us`.
 
         A console service calls it for monitors that say nothing. `powered_off` and `agent_down` last until the next
-        claim by themselves, so a second call writes nothing. True when a row was written.
+        claim by themselves, so a second call writes nothing; nor does one about a monitor that never said anything,
+        for its time is still planned. True when a row was written.
 
         Raises:
             NotFound: `monitor_not_found`.
@@ -251,8 +252,8 @@ class Ingest:
             last = _last_claim(conn, monitor_id)
             if last is not None and last.state in LASTING:
                 return False
-            since_us = last.t1_us if last is not None else _monitor_first_us(conn, monitor_id)
-            if until_us - since_us < SMALLEST_SILENCE_US:
+            since_us = last.t1_us if last is not None else _last_picture_us(conn, monitor_id)
+            if since_us is None or until_us - since_us < SMALLEST_SILENCE_US:
                 return False
             self._insert_silence(conn, monitor_id, since_us, until_us)
         return True
@@ -549,12 +550,13 @@ def _last_claim(conn: Connection, monitor_id: UUID) -> AnyRow | None:
     return conn.execute(near.order_by(rows.c.t1_us.desc(), rows.c.id.desc()).limit(1)).first()
 
 
-def _monitor_first_us(conn: Connection, monitor_id: UUID) -> int:
-    table = tables.monitor
-    found = conn.execute(select(table.c.first_us).where(table.c.id == monitor_id)).scalar_one_or_none()
-    if found is None:
+def _last_picture_us(conn: Connection, monitor_id: UUID) -> int | None:
+    """Until when the monitor's pictures go; None when there are none."""
+    if conn.execute(select(tables.monitor.c.id).where(tables.monitor.c.id == monitor_id)).first() is None:
         raise NotFound("monitor_not_found", f"no monitor {monitor_id} in the catalog", id=str(monitor_id))
-    return int(found)
+    table = tables.screen_segment
+    query = select(table.c.t1_us).where(table.c.monitor_id == monitor_id).order_by(table.c.t0_us.desc()).limit(1)
+    return cast(int | None, conn.execute(query).scalar())
 
 
 def _media_facts(segment: CameraSegment | ScreenSegment, recorder: str) -> dict[str, Fact]:

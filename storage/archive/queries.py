@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, Table, func, or_, select
+from sqlalchemy import ColumnElement, Connection, Row, ScalarSelect, Select, Table, or_, select
 
 from storage.archive import tables
 from storage.archive.ingest import LASTING, LONGEST_CLAIM_US, unpack_times
@@ -91,8 +91,16 @@ def segments(conn: Connection, stream_id: UUID, span: Span) -> list[CameraSegmen
 
 def screen_segments(conn: Connection, monitor_id: UUID, span: Span) -> list[StoredScreen]:
     """Committed screen segments of a monitor that overlap `span`, by start."""
+    return screen_segments_of(conn, [monitor_id], span)[monitor_id]
+
+
+def screen_segments_of(conn: Connection, monitor_ids: Collection[UUID], span: Span) -> dict[UUID, list[StoredScreen]]:
+    """The same of several monitors with one look for all."""
     table = tables.screen_segment
-    return _stored_screens(conn, _overlapping(table, table.c.monitor_id == monitor_id, span))
+    found: dict[UUID, list[StoredScreen]] = {monitor_id: [] for monitor_id in monitor_ids}
+    for stored in _stored_screens(conn, _overlapping(table, table.c.monitor_id.in_(monitor_ids), span)):
+        found[stored.monitor_id].append(stored)
+    return found
 
 
 def picture_at(conn: Connection, monitor_id: UUID, t_us: int) -> tuple[StoredScreen, int] | None:
@@ -127,15 +135,24 @@ def camera_coverage(conn: Connection, stream_id: UUID, span: Span, now_us: int) 
     and its next segment is not committed yet), `plan` (before the camera was registered), `future` (from `now_us` on),
     `unknown` (nothing was written about it). Where two would hold the earlier of this list wins.
     """
-    layers = [
-        *_recorded(conn, tables.segment, tables.segment.c.stream_id == stream_id, span, (6, 0)),
-        *_removed(conn, stream_id, span, (5, 0)),
-        *_camera_gaps(conn, stream_id, span, now_us),
-        *_pending_runs(conn, stream_id, now_us),
-        Layer(span.t0_us, max(_first_known_us(conn, stream_id), span.t0_us), GapReason.PLAN, rank=(2, 0)),
-        Layer(max(now_us, span.t0_us), span.t1_us, DerivedState.FUTURE, rank=(1, 0)),
-    ]
-    return flatten(layers, span, GapReason.UNKNOWN)
+    return camera_coverages(conn, [stream_id], span, now_us)[stream_id]
+
+
+def camera_coverages(
+    conn: Connection, stream_ids: Collection[UUID], span: Span, now_us: int
+) -> dict[UUID, list[CoverageSpan]]:
+    """`camera_coverage` of several streams with one look of each kind for all."""
+    segments, runs = tables.segment, _open_runs(conn, stream_ids)
+    layers = _gathered(
+        stream_ids,
+        _recorded(conn, segments, segments.c.stream_id, stream_ids, span, DerivedState.RECORDED, (6, 0)),
+        _removed(conn, stream_ids, span, (5, 0)),
+        _camera_gaps(conn, stream_ids, span, now_us, runs),
+        _pending_runs(runs, now_us),
+        _planned_before(_first_known_us(conn, stream_ids), span),
+    )
+    future = Layer(max(now_us, span.t0_us), span.t1_us, DerivedState.FUTURE, rank=(1, 0))
+    return {key: flatten([*mine, future], span, GapReason.UNKNOWN) for key, mine in layers.items()}
 
 
 def screen_coverage(conn: Connection, monitor_id: UUID, span: Span, now_us: int) -> list[CoverageSpan]:
@@ -143,21 +160,30 @@ def screen_coverage(conn: Connection, monitor_id: UUID, span: Span, now_us: int)
 
     States: `removed` (retention took the pictures), a `CoverageState` (the agent's claims before the server's, the
     later taken before the earlier; `powered_off` and `agent_down` last until the next claim; a hole between claims is
-    `agent_down`), `pending` (after the last claim, up to `now_us`), `plan` (before the monitor was seen), `future`.
+    `agent_down`), `pending` (after the last claim, up to `now_us`), `plan` (before the agent's first word: nobody can
+    say of a recorder that never spoke that it fell silent), `future`.
     """
-    claims = _claims(conn, monitor_id, span)
-    first_us = conn.execute(select(tables.monitor.c.first_us).where(tables.monitor.c.id == monitor_id)).scalar()
-    begin_us = min([first_us if first_us is not None else now_us, *(claim.t0_us for claim in claims)])
-    layers = [
-        *_removed(conn, monitor_id, span, (7, 0)),
-        *claims,
-        *_recorded_screens(conn, monitor_id, span),
-        *_lasting(claims, now_us),
-        Layer(span.t0_us, max(begin_us, span.t0_us), GapReason.PLAN, rank=(2, 0)),
-        Layer(max(now_us, span.t0_us), span.t1_us, DerivedState.FUTURE, rank=(2, 0)),
-        Layer(_last_end_us(conn, monitor_id, begin_us), now_us, DerivedState.PENDING, rank=(1, 0)),
-    ]
-    return flatten(layers, span, CoverageState.AGENT_DOWN)
+    return screen_coverages(conn, [monitor_id], span, now_us)[monitor_id]
+
+
+def screen_coverages(
+    conn: Connection, monitor_ids: Collection[UUID], span: Span, now_us: int
+) -> dict[UUID, list[CoverageSpan]]:
+    """`screen_coverage` of several monitors with one look of each kind for all."""
+    pictures = tables.screen_segment
+    claims = _claims(conn, monitor_ids, span)
+    known = {key: _known_or(found, now_us) for key, found in _known_of_monitors(conn, monitor_ids).items()}
+    layers = _gathered(
+        monitor_ids,
+        _removed(conn, monitor_ids, span, (7, 0)),
+        claims.items(),
+        _recorded(conn, pictures, pictures.c.monitor_id, monitor_ids, span, CoverageState.RECORDING, (4, 0)),
+        ((key, _lasting(mine, now_us)) for key, mine in claims.items()),
+        _planned_before({key: first_us for key, (first_us, _) in known.items()}, span),
+        ((key, [Layer(last_us, now_us, DerivedState.PENDING, rank=(1, 0))]) for key, (_, last_us) in known.items()),
+    )
+    future = Layer(max(now_us, span.t0_us), span.t1_us, DerivedState.FUTURE, rank=(2, 0))
+    return {key: flatten([*mine, future], span, CoverageState.AGENT_DOWN) for key, mine in layers.items()}
 
 
 # --- who sees and serves what, as it was then -------------------------------------------------------------------------
@@ -222,77 +248,112 @@ def _stored_screen(row: Row[Any], owner: Row[Any]) -> StoredScreen:
     return StoredScreen(segment, row.monitor_id, unpack_times(bytes(row.picture_index)), row.location)
 
 
+_Layers = Iterable[tuple[UUID, Sequence[Layer]]]
+"""Layers with whose they are; the same owner may come several times."""
+
+
+def _gathered(owners: Collection[UUID], *parts: _Layers) -> dict[UUID, list[Layer]]:
+    gathered: dict[UUID, list[Layer]] = {owner: [] for owner in owners}
+    for part in parts:
+        for owner, layers in part:
+            gathered[owner] += layers
+    return gathered
+
+
 def _recorded(
-    conn: Connection, table: Table, mine: ColumnElement[bool], span: Span, rank: tuple[int, int]
-) -> list[Layer]:
-    query = _overlapping(table, mine, span).with_only_columns(table.c.t0_us, table.c.t1_us)
-    return [Layer(row.t0_us, row.t1_us, DerivedState.RECORDED, rank=rank) for row in conn.execute(query)]
+    conn: Connection,
+    table: Table,
+    owner: ColumnElement[UUID],
+    ids: Collection[UUID],
+    span: Span,
+    state: str,
+    rank: tuple[int, int],
+) -> _Layers:
+    query = _overlapping(table, owner.in_(ids), span).with_only_columns(owner, table.c.t0_us, table.c.t1_us)
+    return [(row[0], [Layer(row.t0_us, row.t1_us, state, rank=rank)]) for row in conn.execute(query)]
 
 
-def _recorded_screens(conn: Connection, monitor_id: UUID, span: Span) -> list[Layer]:
-    table = tables.screen_segment
-    query = _overlapping(table, table.c.monitor_id == monitor_id, span).with_only_columns(table.c.t0_us, table.c.t1_us)
-    return [Layer(row.t0_us, row.t1_us, CoverageState.RECORDING, rank=(4, 0)) for row in conn.execute(query)]
-
-
-def _removed(conn: Connection, stream_id: UUID, span: Span, rank: tuple[int, int]) -> list[Layer]:
+def _removed(conn: Connection, ids: Collection[UUID], span: Span, rank: tuple[int, int]) -> _Layers:
     table = tables.removed
-    query = select(table).where(table.c.stream_id == stream_id, table.c.t0_us < span.t1_us, table.c.t1_us > span.t0_us)
-    return [Layer(row.t0_us, row.t1_us, DerivedState.REMOVED, row.rule, rank) for row in conn.execute(query)]
-
-
-def _camera_gaps(conn: Connection, stream_id: UUID, span: Span, now_us: int) -> list[Layer]:
-    """Gaps of the stream; the open one ends now, or where a run that has no segment yet began."""
-    table = tables.gap
-    query = select(table).where(table.c.stream_id == stream_id, table.c.t0_us < span.t1_us)
-    query = query.where(or_(table.c.t1_us.is_(None), table.c.t1_us > span.t0_us)).order_by(table.c.t0_us, table.c.id)
-    open_end_us = min([now_us, *(run.t0_us for run in _open_runs(conn, stream_id))])
+    query = select(table).where(table.c.stream_id.in_(ids), table.c.t0_us < span.t1_us, table.c.t1_us > span.t0_us)
     return [
-        Layer(row.t0_us, open_end_us if row.t1_us is None else row.t1_us, row.reason, row.detail, (4, order))
-        for order, row in enumerate(conn.execute(query))
+        (row.stream_id, [Layer(row.t0_us, row.t1_us, DerivedState.REMOVED, row.rule, rank)])
+        for row in conn.execute(query)
     ]
 
 
-def _pending_runs(conn: Connection, stream_id: UUID, now_us: int) -> list[Layer]:
+def _camera_gaps(
+    conn: Connection, ids: Collection[UUID], span: Span, now_us: int, runs: Mapping[UUID, Sequence[_OpenRun]]
+) -> _Layers:
+    """Gaps of the streams; an open one ends now, or where a run that has no segment yet began."""
+    table = tables.gap
+    query = select(table).where(table.c.stream_id.in_(ids), table.c.t0_us < span.t1_us)
+    query = query.where(or_(table.c.t1_us.is_(None), table.c.t1_us > span.t0_us)).order_by(table.c.t0_us, table.c.id)
+    for order, row in enumerate(conn.execute(query)):
+        open_end_us = min([now_us, *(run.t0_us for run in runs.get(row.stream_id, ()))])
+        t1_us = open_end_us if row.t1_us is None else row.t1_us
+        yield row.stream_id, [Layer(row.t0_us, t1_us, row.reason, row.detail, (4, order))]
+
+
+def _pending_runs(runs: Mapping[UUID, Sequence[_OpenRun]], now_us: int) -> _Layers:
     """From the last committed segment of a running run to now."""
-    table, layers = tables.segment, []
-    for run in _open_runs(conn, stream_id):
-        newest = select(table.c.t1_us).where(table.c.stream_id == stream_id, table.c.t0_us >= run.t0_us)
-        committed_us = conn.execute(newest.order_by(table.c.t0_us.desc()).limit(1)).scalar_one_or_none()
-        layers.append(Layer(max(run.t0_us, committed_us or 0), now_us, DerivedState.PENDING, rank=(3, 0)))
-    return layers
+    for stream_id, found in runs.items():
+        begins = [max(run.t0_us, run.committed_us or 0) for run in found]
+        yield stream_id, [Layer(begin_us, now_us, DerivedState.PENDING, rank=(3, 0)) for begin_us in begins]
 
 
-def _open_runs(conn: Connection, stream_id: UUID) -> Sequence[Row[Any]]:
-    table = tables.run
-    return conn.execute(select(table.c.t0_us).where(table.c.stream_id == stream_id, table.c.t1_us.is_(None))).all()
+def _planned_before(first_us: Mapping[UUID, int], span: Span) -> _Layers:
+    for owner, begin_us in first_us.items():
+        yield owner, [Layer(span.t0_us, max(begin_us, span.t0_us), GapReason.PLAN, rank=(2, 0))]
 
 
-def _first_known_us(conn: Connection, stream_id: UUID) -> int:
-    """When the camera was registered, or the first thing written about its stream, whichever is earlier."""
+@dataclass(frozen=True, slots=True)
+class _OpenRun:
+    """A run that is going on, with the end of its last committed segment."""
+
+    t0_us: int
+    committed_us: int | None
+
+
+def _open_runs(conn: Connection, stream_ids: Collection[UUID]) -> dict[UUID, list[_OpenRun]]:
+    runs, segments = tables.run, tables.segment
+    newest = select(segments.c.t1_us).where(segments.c.stream_id == runs.c.stream_id, segments.c.t0_us >= runs.c.t0_us)
+    newest = newest.order_by(segments.c.t0_us.desc()).limit(1)
+    query = select(runs.c.stream_id, runs.c.t0_us, newest.scalar_subquery().label("committed_us"))
+    found: dict[UUID, list[_OpenRun]] = {}
+    for row in conn.execute(query.where(runs.c.stream_id.in_(stream_ids), runs.c.t1_us.is_(None))):
+        found.setdefault(row.stream_id, []).append(_OpenRun(row.t0_us, row.committed_us))
+    return found
+
+
+def _first_known_us(conn: Connection, stream_ids: Collection[UUID]) -> dict[UUID, int]:
+    """When each camera was registered, or the first thing written about its stream, whichever is earlier."""
     streams, channels, devices = tables.stream, tables.channel, tables.device
     joined = streams.join(channels, streams.c.channel_id == channels.c.id)
     joined = joined.join(devices, channels.c.device_id == devices.c.id)
-    created = select(devices.c.created_us).select_from(joined).where(streams.c.id == stream_id)
-    known = [conn.execute(created).scalar_one_or_none()]
-    for table in (tables.run, tables.gap, tables.segment):
-        known.append(conn.execute(select(func.min(table.c.t0_us)).where(table.c.stream_id == stream_id)).scalar_one())
-    return min([found for found in known if found is not None], default=0)
-
-
-def _claims(conn: Connection, monitor_id: UUID, span: Span) -> list[Layer]:
-    """Claims that may reach into the span, and the last one before them, for states that last."""
-    table = tables.coverage
-    columns = (table.c.t0_us, table.c.t1_us, table.c.state, table.c.author, table.c.detail)
-    mine = select(*columns).where(table.c.monitor_id == monitor_id)
-    reach_us = span.t0_us - LONGEST_CLAIM_US
-    near = mine.where(table.c.t0_us >= reach_us, table.c.t0_us < span.t1_us).order_by(table.c.id)  # as they were taken
-    before = mine.where(table.c.t0_us < reach_us).order_by(table.c.t0_us.desc(), table.c.id.desc()).limit(1)
-    rows = [*conn.execute(before), *conn.execute(near)]
-    return [
-        Layer(row.t0_us, row.t1_us, row.state, row.detail, (6 if row.author == "agent" else 5, order))
-        for order, row in enumerate(rows)
+    told = [
+        _first(table.c.t0_us, table.c.stream_id == streams.c.id) for table in (tables.run, tables.gap, tables.segment)
     ]
+    query = select(streams.c.id, devices.c.created_us, *told).select_from(joined).where(streams.c.id.in_(stream_ids))
+    found = {row[0]: min(value for value in row[1:] if value is not None) for row in conn.execute(query)}
+    return {stream_id: found.get(stream_id, 0) for stream_id in stream_ids}
+
+
+def _claims(conn: Connection, monitor_ids: Collection[UUID], span: Span) -> dict[UUID, list[Layer]]:
+    """Claims that may reach into the span, and each monitor's last one before them, for states that last."""
+    table, monitors, earlier = tables.coverage, tables.monitor, tables.coverage.alias()
+    reach_us = span.t0_us - LONGEST_CLAIM_US
+    last = select(earlier.c.id).where(earlier.c.monitor_id == monitors.c.id, earlier.c.t0_us < reach_us)
+    last = last.order_by(earlier.c.t0_us.desc(), earlier.c.id.desc()).limit(1)
+    chosen = monitors.join(table, table.c.id == last.correlate(monitors).scalar_subquery())
+    before = select(table).select_from(chosen).where(monitors.c.id.in_(monitor_ids))
+    near = select(table).where(table.c.monitor_id.in_(monitor_ids), table.c.t0_us >= reach_us)
+    near = near.where(table.c.t0_us < span.t1_us).order_by(table.c.id)  # as they were taken
+    claims: dict[UUID, list[Layer]] = {monitor_id: [] for monitor_id in monitor_ids}
+    for order, row in enumerate([*conn.execute(before), *conn.execute(near)]):
+        rank = (6 if row.author == "agent" else 5, order)
+        claims[row.monitor_id].append(Layer(row.t0_us, row.t1_us, row.state, row.detail, rank))
+    return claims
 
 
 def _lasting(claims: Sequence[Layer], now_us: int) -> list[Layer]:
@@ -306,13 +367,42 @@ def _lasting(claims: Sequence[Layer], now_us: int) -> list[Layer]:
     return layers
 
 
-def _last_end_us(conn: Connection, monitor_id: UUID, default_us: int) -> int:
-    """The end of what is known about a monitor."""
-    ends = [default_us]
-    for table in (tables.coverage, tables.screen_segment):
-        query = select(table.c.t1_us).where(table.c.monitor_id == monitor_id).order_by(table.c.t0_us.desc()).limit(1)
-        ends.extend(conn.execute(query).scalars())
-    return max(ends)
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """The first word of a monitor's agent and the end of what is known about the monitor; None: nothing is."""
+
+    first_us: int | None
+    last_us: int | None
+
+
+def _known_of_monitors(conn: Connection, monitor_ids: Collection[UUID]) -> dict[UUID, _Known]:
+    monitors, claims = tables.monitor, tables.coverage
+    pictures, removed = tables.screen_segment, tables.removed
+    first = (
+        _first(claims.c.t0_us, claims.c.monitor_id == monitors.c.id, claims.c.author == "agent"),
+        _first(pictures.c.t0_us, pictures.c.monitor_id == monitors.c.id),
+        _first(removed.c.t0_us, removed.c.stream_id == monitors.c.id),
+    )
+    last = [_end_of_last(table, table.c.monitor_id == monitors.c.id) for table in (claims, pictures)]
+    known = {monitor_id: _Known(None, None) for monitor_id in monitor_ids}
+    for row in conn.execute(select(monitors.c.id, *first, *last).where(monitors.c.id.in_(monitor_ids))):
+        begins, ends = ([value for value in part if value is not None] for part in (row[1:4], row[4:]))
+        known[row[0]] = _Known(min(begins, default=None), max(ends, default=None))
+    return known
+
+
+def _known_or(known: _Known, now_us: int) -> tuple[int, int]:
+    """(first, last): until now nothing was to be expected of a monitor whose agent never spoke."""
+    first_us = now_us if known.first_us is None else known.first_us
+    return first_us, first_us if known.last_us is None else max(first_us, known.last_us)
+
+
+def _first(column: ColumnElement[int], *mine: ColumnElement[bool]) -> ScalarSelect[int]:
+    return select(column).where(*mine).order_by(column).limit(1).scalar_subquery()
+
+
+def _end_of_last(table: Table, mine: ColumnElement[bool]) -> ScalarSelect[int]:
+    return select(table.c.t1_us).where(mine).order_by(table.c.t0_us.desc()).limit(1).scalar_subquery()
 
 
 def _camera_windows(conn: Connection, mine: ColumnElement[bool], span: Span) -> list[CameraWindow]:

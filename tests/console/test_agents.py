@@ -287,10 +287,49 @@ def test_a_machine_that_was_switched_off_is_not_silent(hall: ConsoleWorld) -> No
 
 def test_outside_the_service_periods_silence_is_written_without_an_alarm(hall: ConsoleWorld) -> None:
     machine = enrolled(hall)
+    hall.clock.advance(30)
+    machine.report(("recording", hall.clock.now_us() - 30 * US, hall.clock.now_us()))
     hall.clock.advance(10 * 3600)
     assert watch(hall).run_once() == 1
     assert hall.person("supervisor").get("/api/problems").json()["count"] == 0
     assert machine.report().status_code == 200
+
+
+@pytest.mark.parametrize("hours", [0, 10])
+def test_an_agent_that_never_spoke_is_no_silence_of_a_recorder_but_an_alarm_after_ten_minutes(
+    hall: ConsoleWorld, hours: int
+) -> None:
+    """Nothing was recorded that could have stopped; yet somebody must look why it does not begin."""
+    hall.clock.advance(hours * 3600)  # 19:00 is after the service hours: it is installed then, and must work
+    machine = enrolled(hall)
+    t0 = hall.clock.now_us()
+    hall.clock.advance(599)
+    assert watch(hall).run_once() == 0
+    assert only(hall)["state"] == "never_seen"
+    assert states_of_today(hall, machine) == ["plan", "future"]
+    hall.clock.advance(2)
+    assert watch(hall).run_once() == 1
+    (problem,) = hall.person("supervisor").get("/api/problems").json()["problems"]
+    assert (problem["kind"], problem["subject"]) == ("agent_silent", f"workstation:{machine.id}")
+    assert only(hall)["state"] == "agent_down"
+    assert states_of_today(hall, machine) == ["plan", "future"]
+
+    first = hall.clock.now_us()
+    hall.clock.advance(20)
+    machine.report(("recording", first, hall.clock.now_us()))
+    assert hall.person("supervisor").get("/api/problems").json()["problems"] == []
+    assert states_of_today(hall, machine) == ["plan", "recording", "future"]
+    hall.clock.advance(61)
+    assert watch(hall).run_once() == 1
+    assert states_of_today(hall, machine) == ["plan", "recording", "agent_down", "future"]
+    with hall.catalog.read() as conn:
+        since = conn.execute(select(coverage.c.t0_us).where(coverage.c.author == "server")).scalar_one()
+    assert since == first + 20 * US > t0
+
+
+def states_of_today(world: ConsoleWorld, machine: Machine) -> list[str]:
+    answer = world.person("auditor").get(f"/api/workstations/{machine.id}/coverage", day="2026-11-21")
+    return [span["state"] for span in answer.json()["monitors"][0]["spans"]]
 
 
 def test_a_hall_before_its_first_run_has_nobody_to_watch(fresh: ConsoleWorld) -> None:
