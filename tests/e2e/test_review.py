@@ -115,7 +115,6 @@ def test_one_scrubber_brings_cameras_and_screen_to_the_same_moment(
     hall: RunningHall, page: Page, reviewed: Reviewed
 ) -> None:
     open_review(page, hall, reviewed)
-    eventually(lambda: settled(page))
     for moment in (reviewed.moments[0], reviewed.moments[-1], reviewed.moments[len(reviewed.moments) // 2]):
         scrub(page, moment)
         state = eventually(lambda: settled(page))

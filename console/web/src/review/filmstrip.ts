@@ -22,6 +22,7 @@ export class ScreenLane {
   cause = "";
   /** Time of the snapshot on the canvas; null while none is shown. */
   pictureUs: number | null = null;
+  #steppedUs = 0;
   readonly #master: MasterClock;
   readonly #held = new Map<number, Held>();
   readonly #asked = new Set<number>();
@@ -32,6 +33,11 @@ export class ScreenLane {
     this.#master = master;
     this.canvas.width = screen.width || 1280;
     this.canvas.height = screen.height || 720;
+  }
+
+  /** Whether what is shown was chosen for the master clock's present time. */
+  get presenting(): boolean {
+    return this.state === "picture" && (this.#master.running || this.#steppedUs === this.#master.nowUs);
   }
 
   get waiting(): boolean {
@@ -51,6 +57,7 @@ export class ScreenLane {
   /** Shows what was on the screen at the master clock's time; call at each animation frame. */
   step(): void {
     const us = this.#master.nowUs;
+    this.#steppedUs = us;
     const span = spanAt(this.screen.coverage, us);
     if (span?.state === "pending") {
       this.#clear("pending", span.state);

@@ -22,6 +22,7 @@ export type LaneState = "picture" | "loading" | "gap" | "pending" | "failed" | "
 /** Engines hold about 150 MB a video; stay well below. */
 const KEEP_BYTES = 90_000_000;
 const HOLE = 1;
+const IN_STEP_US = 1_000_000;
 export const RETRY_MS = 3000;
 const AHEAD_US = 15_000_000;
 const CHUNK = 262_144;
@@ -76,6 +77,12 @@ export class CameraLane {
     this.camera.coverage = camera.coverage;
     const same = camera.streams.find((one) => one.id === this.choice?.stream.id);
     if (same) this.#segments = same.segments;
+  }
+
+  /** Whether the presented frame is that of the master clock's time: not while a seek is under way. */
+  get presenting(): boolean {
+    if (this.state !== "picture" || this.video.seeking || this.wallUs === null) return false;
+    return Math.abs(this.wallUs - this.#master.nowUs) < IN_STEP_US * Math.max(1, this.#master.rate);
   }
 
   /** Whether the master clock should wait for this lane. */
