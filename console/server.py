@@ -22,7 +22,8 @@ SOCKET_BYTES = 64 * 1024
 HEADER_BYTES = 64 * 1024
 """All headers of a request; the header of a screen segment lists its pictures."""
 BACKLOG = 1024
-SEND_BYTES = 128 * 1024
+SEND_BYTES = 64 * 1024
+"""Asked of the kernel for what it holds for one connection (Linux takes twice that): about a second of a tile."""
 DRAIN_S = 5
 START_S = 30.0
 

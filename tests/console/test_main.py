@@ -20,7 +20,7 @@ import pytest
 
 from console import main as command_line
 from console.main import address_of
-from console.server import listen
+from console.server import SEND_BYTES, listen
 from console.settings import ConsoleSettings, ListenSettings, TlsSettings, check_settings
 from storage.errors import ConfigurationError
 from storage.settings import load_settings
@@ -253,6 +253,10 @@ def test_where_it_listens(host: str, peer: str) -> None:
         port = int(listening.getsockname()[1])
         with socket.create_connection((peer, port), timeout=5) as client:
             assert client.getpeername()[1] == port
+            accepted, _ = listening.accept()
+            with accepted:  # what the kernel holds for a viewer that does not read is delay
+                held = accepted.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF)
+                assert SEND_BYTES <= held <= 2 * SEND_BYTES == 128 * 1024
 
 
 def test_an_account_from_the_command_line(
