@@ -17,7 +17,7 @@ from pathlib import Path
 
 from camera_gateway.settings import GatewaySettings, check_settings
 from storage.clock import SystemClock
-from storage.errors import SunhallError
+from storage.errors import ConfigurationError, SunhallError
 from storage.lifecycle import StopSignal
 from storage.logs import configure_logging
 from storage.settings import describe_settings, load_settings
@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command line; returns the exit status (2: the settings or the catalog are wrong)."""
+    """Run the command line; returns the exit status (2: the settings or the catalog are wrong, 1: a fault)."""
     options = _parser().parse_args(arguments)
     try:
         settings = load_settings(GatewaySettings, options.config, data=options.data)
@@ -35,9 +35,12 @@ def main(arguments: list[str] | None = None) -> int:
         for chatty in ("alembic", "uvicorn.error"):
             logging.getLogger(chatty).setLevel("WARNING")
         status: int = options.command(settings, options)
-    except SunhallError as error:
+    except ConfigurationError as error:
         sys.stderr.write(f"sunhall-gateway: {error.message}\n")
         return 2
+    except SunhallError as error:  # a catalog that is away now: the supervisor must try again, not give up
+        sys.stderr.write(f"sunhall-gateway: {error.message}\n")
+        return 1
     return status
 
 

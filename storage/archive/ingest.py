@@ -48,6 +48,8 @@ LONGEST_CLAIM_US = 24 * 3600 * US
 """Longer claims are kept in pieces of this length, so that a query knows how far back it must look."""
 
 _GAP_OF_END = {RunEnd.STOPPED: GapReason.MAINTENANCE}
+_LOSING_ENDS = frozenset({RunEnd.DISK_SLOW, RunEnd.DISK_FULL, RunEnd.CRASH})
+"""Ends that say themselves why the last moments of a run were not kept."""
 
 
 class Ingest:
@@ -131,8 +133,9 @@ class Ingest:
         """End a run; unless new parameters follow (`parameters`), a gap of that reason opens where it ends.
 
         It ends at `t1_us`, or where its last committed segment ends if that is earlier: what a disk refused was not
-        recorded, whatever the recorder believed when it ended the run. Such a loss opens a gap after `parameters` too
-        (`unknown`). False when the run was ended before (nothing changes then).
+        recorded, whatever the recorder believed when it ended the run. Unless the end itself says that the disk
+        refused, such a loss is a gap of its own (`unknown`, up to `t1_us`). False when the run was ended before, which
+        changes nothing.
 
         Raises:
             NotFound: `run_not_found`.
@@ -280,6 +283,7 @@ class Ingest:
             "location": location,
             "salvaged": segment.salvaged,
         }
+        self._note_hole(conn, kind, run, segment.t0_us)
         fills = _filled_gap(conn, segment.stream_id, segment.t0_us, segment.t1_us)
         conn.execute(insert(tables.segment).values(**values))
         count_stored(conn, segment.stream_id, 1, segment.size_bytes)
@@ -292,6 +296,15 @@ class Ingest:
         append_leaf(conn, segment.stream_id, kind, LeafKind.SEGMENT, facts, self._epoch)
         self._close_gap_before(conn, kind, run, segment.t0_us)
 
+    def _note_hole(self, conn: Connection, kind: StreamKind, run: AnyRow, t0_us: int) -> None:
+        """Segments of a run join; where one does not, what lay between was lost on its way to the archive."""
+        if run.t1_us is not None or _open_gap_row(conn, run.stream_id) is not None:
+            return
+        kept_us = last_t1_us(conn, run)
+        if kept_us < t0_us:
+            self._open_gap(conn, kind, run.stream_id, kept_us, GapReason.UNKNOWN, "a part of the run was not kept")
+            self._close_gap(conn, kind, run.stream_id, t0_us)
+
     def _close_gap_before(self, conn: Connection, kind: StreamKind, run: AnyRow, t0_us: int) -> None:
         """The open gap ends with the first segment of a *later* run, not with late data of the run before it."""
         gap = _open_gap_row(conn, run.stream_id)
@@ -302,11 +315,12 @@ class Ingest:
         kept_us = min(t1_us, last_t1_us(conn, run))
         change = update(tables.run).where(tables.run.c.id == run.id)
         conn.execute(change.values(t1_us=kept_us, end=end.value, detail=detail))
+        if kept_us < t1_us and end not in _LOSING_ENDS:
+            self._open_gap(conn, kind, run.stream_id, kept_us, GapReason.UNKNOWN, "the end of the run was not kept")
+            kept_us = t1_us
         if end is not RunEnd.PARAMETERS:
             reason = _GAP_OF_END.get(end) or GapReason(end.value)
             self._open_gap(conn, kind, run.stream_id, kept_us, reason, detail or end.value)
-        elif kept_us < t1_us:
-            self._open_gap(conn, kind, run.stream_id, kept_us, GapReason.UNKNOWN, "the end of the run was not kept")
 
     def _open_gap(
         self, conn: Connection, kind: StreamKind, stream_id: UUID, t_us: int, reason: GapReason, detail: str

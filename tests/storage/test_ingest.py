@@ -213,24 +213,48 @@ def test_an_orderly_stop_is_maintenance(any_hall: Hall) -> None:
     assert gaps(any_hall) == [(segment.t1_us, None, "maintenance")]
 
 
-@pytest.mark.parametrize(("end", "reason"), [(RunEnd.DISK_SLOW, "disk_slow"), (RunEnd.PARAMETERS, "unknown")])
-def test_what_the_disk_refused_at_the_end_of_a_run_is_part_of_the_gap(any_hall: Hall, end: RunEnd, reason: str) -> None:
+@pytest.mark.parametrize(
+    ("end", "reasons"),
+    [
+        (RunEnd.DISK_SLOW, ["disk_slow"]),
+        (RunEnd.PARAMETERS, ["unknown"]),
+        (RunEnd.STOPPED, ["unknown", "maintenance"]),
+        (RunEnd.NETWORK, ["unknown", "network"]),
+    ],
+)
+def test_what_was_not_kept_at_the_end_of_a_run_is_a_gap(any_hall: Hall, end: RunEnd, reasons: list[str]) -> None:
     """The recorder believed that it had recorded three more seconds."""
     ingest = make_ingest(any_hall)
     segment = first_segment(any_hall, ingest)
     ingest.commit_segment(segment, "disk")
-    ingest.close_run(segment.run_id, segment.t1_us + 3 * US, end)
-    assert gaps(any_hall) == [(segment.t1_us, None, reason)]
-    span = Span(segment.t0_us, segment.t1_us + 4 * US)
+    told_us = segment.t1_us + 3 * US
+    ingest.close_run(segment.run_id, told_us, end)
+    begins = [segment.t1_us, told_us]
+    assert [(gap[0], gap[2]) for gap in gaps(any_hall)] == list(zip(begins, reasons, strict=False))
+    assert [gap[1] for gap in gaps(any_hall)] == [*begins[1 : len(reasons)], None]
+    span = Span(segment.t0_us, told_us + US)
     with any_hall.catalog.read() as conn:
         found = queries.camera_coverage(conn, any_hall.main_id, span, span.t1_us)
-    assert [each.state for each in found] == ["recorded", reason]
+        run = conn.execute(select(tables.run.c.t1_us)).scalar_one()
+    assert [each.state for each in found] == ["recorded", *reasons]
+    assert run == segment.t1_us
 
 
 def test_a_run_without_a_segment_recorded_nothing(any_hall: Hall) -> None:
     ingest = make_ingest(any_hall)
     ingest.close_run(ingest.open_run(any_hall.main_id, 10), 20, RunEnd.DISK_FULL)
     assert gaps(any_hall) == [(10, None, "disk_full")]
+
+
+def test_a_hole_inside_a_run_is_a_gap(any_hall: Hall) -> None:
+    """The disk refused the end of a file and took the next one, before the recorder heard of it."""
+    ingest = make_ingest(any_hall)
+    first = first_segment(any_hall, ingest)
+    ingest.commit_segment(first, "disk")
+    begin = first.t1_us + US
+    for t0_us in (begin, begin + MINUTE):
+        ingest.commit_segment(any_hall.segment(first.run_id, t0_us, t0_us + MINUTE, b"next"), "disk")
+    assert gaps(any_hall) == [(first.t1_us, begin, "unknown")]
 
 
 def test_a_gap_told_late_begins_where_the_run_before_it_ended(any_hall: Hall) -> None:
@@ -295,7 +319,7 @@ def test_media_that_retention_is_deleting_are_not_taken_again(any_hall: Hall) ->
 def test_every_other_end_names_its_gap(small_hall: Hall, end: RunEnd) -> None:
     ingest = make_ingest(small_hall)
     ingest.close_run(ingest.open_run(small_hall.main_id, 10), 20, end)
-    assert gaps(small_hall) == [(10, None, end.value)]
+    assert gaps(small_hall)[-1][1:] == (None, end.value)
 
 
 def test_a_run_that_a_crash_left_is_ended_at_its_last_segment(any_hall: Hall) -> None:
