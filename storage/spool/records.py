@@ -61,6 +61,8 @@ class Scan:
     records: tuple[Record, ...]
     valid_bytes: int
     file_bytes: int
+    damaged: bool = False
+    """More follows the first record that is not whole: it was damaged, not torn, as each was synced before the next."""
 
     @property
     def whole(self) -> bool:
@@ -166,7 +168,7 @@ def scan_file(path: Path) -> Scan:
         raise ObjectDamaged("spool_file_damaged", f"the head of {path.name} is damaged")
     records = tuple(_records(data))
     valid = records[-1].end if records else _FILE.size
-    return Scan(UUID(bytes=raw_id), records, valid, len(data))
+    return Scan(UUID(bytes=raw_id), records, valid, len(data), _goes_on(data, valid))
 
 
 def read_records(path: Path, box: SecretBox) -> list[tuple[RecordKind, bytes]]:
@@ -207,6 +209,13 @@ def _records(data: bytes) -> Iterator[Record]:
             return
         yield Record(kind, sequence, offset, end)
         offset, expected = end, expected + 1
+
+
+def _goes_on(data: bytes, offset: int) -> bool:
+    """Whether the record at `offset` says that it ends before the file does."""
+    if len(data) - offset < _HEAD.size:
+        return False
+    return bool(offset + _HEAD.size + _HEAD.unpack_from(data, offset)[0] + _CRC.size < len(data))
 
 
 def _associated(segment_id: UUID, sequence: int, kind: int) -> bytes:

@@ -3,7 +3,8 @@
 1. A damaged index is set aside and a new one rebuilt from the files (the unreported ledger is lost: silence).
 2. A file whose index row says `acknowledged` is removed: the kill came between the two.
 3. A file with an end record and no damage is due for upload, whether the index knew it or not.
-4. A file without an end record loses its torn tail and is finished from its whole pictures.
+4. A file without an end record loses its torn tail and is finished from its whole pictures; what lies behind a record
+   that was damaged, not torn, is kept in quarantine.
 5. A file that cannot be read, or was whole once and is damaged now, goes to quarantine, its loss on record.
 6. A row without a file is a loss on record.
 """
@@ -13,6 +14,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import shutil
 from pathlib import Path
 from uuid import UUID
 
@@ -106,6 +108,10 @@ class Recovery:
             fields = {"file": path.name, "cut_bytes": scan.file_bytes - scan.valid_bytes}
             log.warning("spool_tail_cut", extra={"fields": fields})
         records = read_records(path, self._outbox.box)
+        if scan.damaged and not records:
+            raise ObjectDamaged("spool_file_damaged", f"{path.name} holds records, and its first is damaged")
+        if scan.damaged:
+            self._keep_copy(path)
         if not records or records[0][0] != RecordKind.META:
             self._discard_empty(path, scan.segment_id)
             return
@@ -115,6 +121,16 @@ class Recovery:
             return
         body = b"".join(plain for kind, plain in records if kind == RecordKind.DATA)
         self._outbox.index_closed(_from_end(meta, records[-1][1], body, scan.valid_bytes))
+
+    def _keep_copy(self, path: Path) -> None:
+        """Pictures behind a damaged record cannot be sent, but what is about to be cut off is not destroyed."""
+        quarantine = self._outbox.folder / QUARANTINE
+        try:
+            quarantine.mkdir(exist_ok=True, mode=0o700)
+            shutil.copyfile(path, quarantine / f"{path.name}.damaged")
+        except OSError as error:
+            raise disk_error(error, "keep a damaged spool file") from error
+        log.error("spool_file_damaged_inside", extra={"fields": {"file": path.name}})
 
     def _finish(self, path: Path, scan: Scan, meta: SegmentMeta, body: bytes) -> None:
         finished = self._finisher(body, self._ledger.end_us(meta.monitor))

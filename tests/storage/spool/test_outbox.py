@@ -109,6 +109,24 @@ def test_a_torn_tail_is_cut_and_the_rest_kept(spool: Spool, cut: int) -> None:
     assert scan_file(path).whole
 
 
+@pytest.mark.parametrize(("record", "kept"), [(0, 0), (2, 1)], ids=["first", "middle"])
+def test_damage_inside_an_unfinished_segment_destroys_no_picture_behind_it(
+    spool: Spool, record: int, kept: int
+) -> None:
+    """Each record was synced before the next began: what more follows is no torn tail."""
+    writer = spool.outbox.begin("HDMI-1", 100, 50, T0)
+    for number in range(4):
+        writer.append(piece(number), T0 + number)
+    (path,) = spool.files()
+    content = bytearray(path.read_bytes())
+    content[scan_file(path).records[record].offset + 40] ^= 1
+    path.write_bytes(content)
+    spool.reopen()
+    assert [len(stored.pictures) for stored in spool.due()] == ([kept] if kept else [])
+    assert bytes(content) in [found.read_bytes() for found in spool.quarantined()]
+    assert reasons(spool) == ([] if kept else ["spool_corrupt"])
+
+
 def test_a_segment_without_a_picture_is_no_loss(spool: Spool) -> None:
     spool.outbox.begin("HDMI-1", 100, 50, T0)
     spool.reopen()
