@@ -12,6 +12,7 @@ PORT ?= 8443
 DEMO ?=
 NAME ?= first_light
 MINUTES ?= 60
+PYTEST ?= -n 2 --dist loadgroup --durations 15
 
 BIN := $(VENV)/bin
 PY := $(BIN)/python

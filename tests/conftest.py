@@ -9,6 +9,7 @@ import pytest
 
 pytest_plugins = ["tests.peers.postgres", "tests.peers.ceph", "tests.fakes.archive"]
 
+SHARED_HALL = "hall"
 NETWORK_MARKERS = ("peer", "e2e", "net")
 """Tests that carry one of these may open Internet sockets; Unix sockets are free for all."""
 
@@ -39,3 +40,17 @@ def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
         return (yield)
     finally:
         _guard.closed = False
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """For two workers (`-n 2 --dist loadgroup`): a file stays together, and all tests of the session's hall do.
+
+    Those come first, because they take the longest.
+    """
+    items.sort(key=lambda item: _group(item) != SHARED_HALL)
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(_group(item)))
+
+
+def _group(item: pytest.Item) -> str:
+    return SHARED_HALL if "wired_hall" in getattr(item, "fixturenames", ()) else item.path.as_posix()
