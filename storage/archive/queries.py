@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Connection, Row, ScalarSelect, Select, Table, or_, select
+from sqlalchemy import ColumnElement, Connection, Row, ScalarSelect, Select, Table, func, or_, select
 
 from storage.archive import tables
 from storage.archive.ingest import LASTING, LONGEST_CLAIM_US, unpack_times
@@ -340,17 +340,25 @@ def _first_known_us(conn: Connection, stream_ids: Collection[UUID]) -> dict[UUID
 
 
 def _claims(conn: Connection, monitor_ids: Collection[UUID], span: Span) -> dict[UUID, list[Layer]]:
-    """Claims that may reach into the span, and each monitor's last one before them, for states that last."""
+    """Claims that reach into the span, and what may last into it: of those that began before, the last to end.
+
+    No claim is longer than a day, so what is older than that can only be the last one before.
+    """
     table, monitors, earlier = tables.coverage, tables.monitor, tables.coverage.alias()
+    columns = (table.c.monitor_id, table.c.t0_us, table.c.t1_us, table.c.state, table.c.author, table.c.detail)
     reach_us = span.t0_us - LONGEST_CLAIM_US
     last = select(earlier.c.id).where(earlier.c.monitor_id == monitors.c.id, earlier.c.t0_us < reach_us)
     last = last.order_by(earlier.c.t0_us.desc(), earlier.c.id.desc()).limit(1)
     chosen = monitors.join(table, table.c.id == last.correlate(monitors).scalar_subquery())
-    before = select(table).select_from(chosen).where(monitors.c.id.in_(monitor_ids))
-    near = select(table).where(table.c.monitor_id.in_(monitor_ids), table.c.t0_us >= reach_us)
-    near = near.where(table.c.t0_us < span.t1_us).order_by(table.c.id)  # as they were taken
+    before = select(*columns).select_from(chosen).where(monitors.c.id.in_(monitor_ids))
+    began = (earlier.c.monitor_id.in_(monitor_ids), earlier.c.t0_us >= reach_us, earlier.c.t0_us < span.t0_us)
+    ends = select(earlier.c.monitor_id, func.max(earlier.c.t1_us).label("t1_us")).where(*began)
+    ended = ends.group_by(earlier.c.monitor_id).subquery()
+    near = select(*columns).outerjoin(ended, ended.c.monitor_id == table.c.monitor_id)
+    near = near.where(table.c.monitor_id.in_(monitor_ids), table.c.t0_us >= reach_us, table.c.t0_us < span.t1_us)
+    near = near.where(or_(table.c.t1_us > span.t0_us, table.c.t1_us == ended.c.t1_us)).order_by(table.c.id)
     claims: dict[UUID, list[Layer]] = {monitor_id: [] for monitor_id in monitor_ids}
-    for order, row in enumerate([*conn.execute(before), *conn.execute(near)]):
+    for order, row in enumerate([*conn.execute(before), *conn.execute(near)]):  # in the order they were taken
         rank = (6 if row.author == "agent" else 5, order)
         claims[row.monitor_id].append(Layer(row.t0_us, row.t1_us, row.state, row.detail, rank))
     return claims
