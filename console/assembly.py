@@ -82,6 +82,7 @@ from storage.lifecycle import Part
 
 VERSION = installed_version("sunhall")
 SWEEP_S = 600.0
+KEEP_S = 5.0
 
 
 @dataclass(frozen=True)
@@ -289,4 +290,5 @@ def _cases(shared: _Shared) -> _Group:
         media_router(Timelines(catalog, footage, clock), media, screens, guard),
         live_router(live, guard),
     ]
-    return routers, [CaseKeeper(catalog, clock, binder), views]
+    keeper = CaseKeeper(catalog, clock, binder)
+    return routers, [Periodic("case-keeper", keeper.run_once, clock, interval_s=KEEP_S), views]

@@ -13,7 +13,7 @@ from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import Connection, Row, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Row, Select, insert, select, update
 
 from console.services.days import day_of, day_span, zone_of
 from console.services.halls import periods_of
@@ -83,29 +83,22 @@ class VisitBinder:
 
     def due(self) -> list[WindowDay]:
         """The windows' days of the last two days whose visits are open still."""
-        with self._catalog.read() as conn:
-            known = read_hall(conn)
-            if known is None:
-                return []
-            rows = conn.execute(
-                select(visit.c.window_id, visit.c.t0_us)
-                .where(visit.c.window_id.in_(select(service_window.c.id)))
-                .where(visit.c.t0_us >= self._clock.now_us() - 2 * DAY_US)
-                .where(visit.c.superseded_us.is_(None), visit.c.t1_us.is_(None))
-            ).all()
-        return _window_days(rows, known.rules.timezone)
+        still_open = (visit.c.superseded_us.is_(None), visit.c.t1_us.is_(None))
+        return self._lately(select(visit.c.window_id, visit.c.t0_us).where(*still_open), visit.c.t0_us)
 
     def recent(self) -> list[WindowDay]:
         """The windows' days with events in the last two days: derived once more when a console starts."""
+        return self._lately(select(case_event.c.window_id, case_event.c.event_us), case_event.c.event_us)
+
+    def _lately(self, query: Select[Any], at_us: ColumnElement[int]) -> list[WindowDay]:
+        """The days of the (window, time) rows of the last two days."""
+        window_id = query.selected_columns[0]
         with self._catalog.read() as conn:
             known = read_hall(conn)
             if known is None:
                 return []
-            rows = conn.execute(
-                select(case_event.c.window_id, case_event.c.event_us)
-                .where(case_event.c.window_id.in_(select(service_window.c.id)))
-                .where(case_event.c.event_us >= self._clock.now_us() - 2 * DAY_US)
-            ).all()
+            since = at_us >= self._clock.now_us() - 2 * DAY_US
+            rows = conn.execute(query.where(window_id.in_(select(service_window.c.id)), since)).all()
         return _window_days(rows, known.rules.timezone)
 
     def _bind_some(self, known: HallRules, where: WindowDay) -> int:

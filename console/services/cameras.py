@@ -12,6 +12,7 @@ from sqlalchemy import Connection, select, update
 from console.services.access import Actor
 from console.services.audit_log import AuditLog
 from console.services.days import day_span, parse_day
+from console.services.device_rows import MOST_AUTH_FAILURES
 from console.services.gateway_client import Gateway
 from console.services.halls import hall_clock
 from console.services.names import clean_name, natural_key
@@ -50,7 +51,10 @@ class Cameras:
             row = conn.execute(select(device).where(device.c.id == UUID(found["device_id"]))).mappings().one()
             names = ("name", "address", "port", "username", "serial", "manufacturer", "model", "firmware", "enabled")
             about = {name: row[name] for name in (*names, "clock_offset_us", "clock_error_us")}
-        return {**found, "device": {"id": found["device_id"], **about, "auth_blocked": row["auth_failures"] >= 2}}
+        return {
+            **found,
+            "device": {"id": found["device_id"], **about, "auth_blocked": row["auth_failures"] >= MOST_AUTH_FAILURES},
+        }
 
     def rename(self, actor: Actor, camera_id: UUID, name: str) -> dict[str, Any]:
         """Give a camera another name. Raises NotFound, InvalidInput."""

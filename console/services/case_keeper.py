@@ -4,8 +4,6 @@ get their events when somebody adds them, and the alarm of a conflict closes a w
 from __future__ import annotations
 
 import json
-import logging
-import threading
 from uuid import UUID
 
 from sqlalchemy import Connection, select, update
@@ -18,10 +16,7 @@ from storage.archive.alarms import close_alarm
 from storage.archive.catalog import Catalog
 from storage.archive.tables import alarm, case_event
 from storage.clock import US, Clock
-from storage.errors import SunhallError
 from storage.model import AlarmKind
-
-log = logging.getLogger(__name__)
 
 EVENTS_A_WRITE = 200
 CONFLICT_SHOWN_US = 7 * 86_400 * US
@@ -30,42 +25,26 @@ _UNKNOWN = "window_code:"
 
 
 class CaseKeeper:
-    """A part of the console: one thread that works every `interval_s` seconds."""
+    """What a `Periodic` part of the console does every few seconds."""
 
-    def __init__(self, catalog: Catalog, clock: Clock, binder: VisitBinder, interval_s: float = 5.0) -> None:
+    def __init__(self, catalog: Catalog, clock: Clock, binder: VisitBinder) -> None:
         self._catalog = catalog
         self._clock = clock
         self._binder = binder
-        self._interval_s = interval_s
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="case-keeper")
-
-    def start(self) -> None:
-        """Begin; the windows' days with recent events are derived once more first, in case a crash came between."""
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Stop and wait for the thread."""
-        self._stopping.set()
-        self._thread.join()
+        self._caught_up = False
 
     def run_once(self) -> int:
-        """Close visits that are due and link events of windows that are known now; how many visits were written."""
-        self._binder.bind(self._link_windows())
-        self._close_conflicts()
-        return self._binder.bind(self._binder.due())
+        """Close visits that are due and link events of windows that are known now; how many visits were written.
 
-    def _run(self) -> None:
-        caught_up = False
-        while not self._stopping.is_set():
-            try:
-                if not caught_up:
-                    self._binder.bind(self._binder.recent())
-                    caught_up = True
-                self.run_once()
-            except SunhallError as error:  # the catalog is away: the next pass finds the same work
-                log.warning("case_keeper_failed", extra={"fields": {"code": error.code, "message": error.message}})
-            self._clock.wait(self._stopping, self._interval_s)
+        The first time the windows' days with recent events are derived once more, in case a crash came between.
+        """
+        written = 0
+        if not self._caught_up:
+            written = self._binder.bind(self._binder.recent())
+            self._caught_up = True
+        written += self._binder.bind(self._link_windows())
+        self._close_conflicts()
+        return written + self._binder.bind(self._binder.due())
 
     def _close_conflicts(self) -> None:
         open_ones = (alarm.c.closed_us.is_(None), alarm.c.kind == AlarmKind.SEQUENCE_CONFLICT.value)

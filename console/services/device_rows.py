@@ -17,6 +17,8 @@ from storage.clock import US, Clock
 from storage.errors import Conflict, InvalidInput, Unavailable
 from storage.ids import new_id
 
+MOST_AUTH_FAILURES = 2
+"""After so many the gateway stops trying until the credentials change."""
 CLOCK_WARNING_US = 30 * US
 """A camera whose clock is further off than this is registered with a warning."""
 LONG_GOP_MS = 4000

@@ -13,6 +13,7 @@ from sqlalchemy import Connection, select, update
 from console.services.access import Actor
 from console.services.audit_log import AuditLog
 from console.services.device_rows import (
+    MOST_AUTH_FAILURES,
     Registration,
     channel_of,
     find_registered,
@@ -36,8 +37,6 @@ from storage.model import AlarmKind, CameraRole
 
 log = logging.getLogger(__name__)
 
-MOST_AUTH_FAILURES = 2
-"""After so many the gateway stops trying until the credentials change."""
 MOST_IN_BATCH = 200
 
 

@@ -21,6 +21,8 @@ from storage.model import AlarmKind, CoverageState, DerivedState, LiveState
 
 PLANNED = frozenset({DerivedState.RECORDED.value, DerivedState.PENDING.value, "plan", "maintenance", "privacy_pause"})
 """Recording states that are no problem."""
+MOST_ALARMS = 1000
+"""Open alarms that are listed, the oldest first: a source that names windows at random must not fill the page."""
 _NAMED: Mapping[str, tuple[Table, str]] = {
     "camera": (channel, "name"),
     "device": (device, "name"),
@@ -51,7 +53,8 @@ class Problems:
         """Problems, the oldest first."""
         cameras = self.cameras.all()
         with self.catalog.read() as conn:
-            rows = conn.execute(select(alarm).where(alarm.c.closed_us.is_(None))).mappings().all()
+            query = select(alarm).where(alarm.c.closed_us.is_(None)).order_by(alarm.c.opened_us).limit(MOST_ALARMS)
+            rows = conn.execute(query).mappings().all()
             found = [_of_alarm(conn, row) for row in rows]
         told = {(item["kind"], item["subject"]) for item in found}
         known = {item["subject"] for item in found}

@@ -7,7 +7,6 @@ lane are gathered here, and a range becomes a leaf of the hall's view chain when
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections import deque
 from dataclasses import dataclass
@@ -15,13 +14,11 @@ from uuid import UUID
 
 from console.services.access import Actor
 from storage.archive.catalog import Catalog
+from storage.archive.periodic import Periodic
 from storage.clock import US, Clock
-from storage.errors import SunhallError
 from storage.evidence.chain import append_leaf
 from storage.ids import hall_chain
 from storage.model import LeafKind, Span, StreamKind
-
-log = logging.getLogger(__name__)
 
 JOIN_US = 2 * US
 """Two ranges this close are one: segments do not meet to the microsecond."""
@@ -53,22 +50,18 @@ class ViewLog:
         self._catalog = catalog
         self._clock = clock
         self._idle_s = idle_s
-        self._interval_s = interval_s
         self._lock = threading.Lock()
         self._watched: dict[_Key, _Watched] = {}
         self._left: deque[_Watched] = deque()
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="view-log")
+        self._writer = Periodic("view-log", self.run_once, clock, interval_s=interval_s, longest_pause_s=interval_s)
 
     def start(self) -> None:
         """Begin to write leaves."""
-        self._thread.start()
+        self._writer.start()
 
     def stop(self) -> None:
         """Stop, then write what is still being watched."""
-        self._stopping.set()
-        if self._thread.is_alive():
-            self._thread.join()
+        self._writer.stop()
         self._leave(idle_s=0.0)
         self._write()
 
@@ -104,14 +97,6 @@ class ViewLog:
         """Leave ranges that are idle and write the leaves that are due; how many were written."""
         self._leave(self._idle_s)
         return self._write()
-
-    def _run(self) -> None:
-        while not self._stopping.is_set():
-            try:
-                self.run_once()
-            except SunhallError as error:  # the catalog is away: the ranges wait here
-                log.warning("view_log_waits", extra={"fields": {"code": error.code, "message": error.message}})
-            self._clock.wait(self._stopping, self._interval_s)
 
     def _leave(self, idle_s: float) -> None:
         until = self._clock.monotonic() - idle_s

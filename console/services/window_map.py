@@ -13,13 +13,13 @@ from uuid import UUID
 from sqlalchemy import Connection, Table, insert, or_, select, update
 
 from console.services.access import Actor
-from console.services.chains import append_map_leaf
 from console.services.hall import require_window
 from storage.archive.tables import camera_window, service_window, workstation_window
 from storage.clock import Clock
 from storage.errors import Conflict, InvalidInput, NotFound
-from storage.ids import new_id
-from storage.model import CameraRole
+from storage.evidence.chain import append_leaf
+from storage.ids import hall_chain, new_id
+from storage.model import CameraRole, LeafKind, StreamKind
 
 FURTHEST_AHEAD_US = 366 * 86_400 * 1_000_000
 
@@ -84,7 +84,7 @@ class WindowMap:
         if role is not None:
             values["role"] = facts["role"] = role.value
         conn.execute(insert(what.table).values(**values))
-        append_map_leaf(conn, window.hall_id, facts)
+        _log(conn, window.hall_id, facts)
         return map_id
 
     def end(self, conn: Connection, what: Owner, owner_id: UUID, map_id: UUID, to_us: int | None) -> None:
@@ -115,7 +115,7 @@ class WindowMap:
             "from_us": row.from_us,
             "to_us": end,
         }
-        append_map_leaf(conn, window.hall_id, facts)
+        _log(conn, window.hall_id, facts)
 
     def end_all(self, conn: Connection, what: Owner, owner_id: UUID) -> int:
         """End every open entry of an owner that leaves (a retired camera, a revoked workstation); returns how many."""
@@ -146,6 +146,10 @@ class WindowMap:
         if role is not None:
             query = query.where(table.c.role == role.value)
         return conn.execute(query).first() is not None
+
+
+def _log(conn: Connection, hall_id: UUID, facts: Mapping[str, str | int]) -> None:
+    append_leaf(conn, hall_chain(hall_id, StreamKind.MAP), StreamKind.MAP, LeafKind.MAP, facts)
 
 
 def windows_now(conn: Connection, what: Owner, now_us: int) -> dict[UUID, list[dict[str, Any]]]:

@@ -12,10 +12,10 @@ from zoneinfo import ZoneInfo
 import pytest
 from sqlalchemy import select, update
 
-from console.services.case_keeper import CaseKeeper
 from console.services.event_parsing import EventContext, ParsedEvent, parse_events, read_batch, read_time
 from console.services.intake import window_of
 from storage.archive.alarms import is_open
+from storage.archive.periodic import Periodic
 from storage.archive.tables import alarm, case_event, event_source, leaf, visit
 from storage.clock import US
 from storage.errors import InvalidInput, NotAuthenticated
@@ -365,7 +365,7 @@ def test_an_open_visit_closes_when_its_time_is_up(world: CaseWorld) -> None:
 
 def test_the_keeper_works_by_itself_and_stops(world: CaseWorld) -> None:
     world.send(world.add_source(), event(1, "accepted", "09:50:00", NUMBER, window="1"))
-    keeper = CaseKeeper(world.catalog, world.clock, world.binder, interval_s=600)
+    keeper = Periodic("case-keeper", world.keeper.run_once, world.clock, interval_s=600)
     keeper.start()
     try:
         while world.visits(NUMBER)[0]["t1_us"] is None:  # the fake clock's waits move the time
