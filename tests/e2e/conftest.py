@@ -63,9 +63,12 @@ def wire(wired_hall: tuple[RunningHall, Wire]) -> Iterator[Wire]:
     wired_hall[1].mend()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """Debian's Chromium with a fresh profile."""
+    """Debian's Chromium with a fresh profile.
+
+    Not for the session: while the synchronous Playwright lives, no test in this process can run an event loop.
+    """
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         yield chromium
