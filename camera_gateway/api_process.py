@@ -15,7 +15,7 @@ import uvicorn
 from camera_gateway.api.app import GatewayApi, make_app
 from camera_gateway.api.callers import Callers
 from camera_gateway.api.desk_client import DeskClient
-from camera_gateway.catalog_plan import console_key, own_node
+from camera_gateway.catalog_plan import console_key, is_stream_of, own_node
 from camera_gateway.live.hub import Hub
 from camera_gateway.live.link_server import LinkServer
 from camera_gateway.recorder.disk import free_bytes
@@ -57,6 +57,7 @@ def run_api(settings: GatewaySettings, desk_command: Sequence[str], stop: thread
         lambda segment_id: _existing(staging, segment_id),
         lambda: {"staging_bytes": staging.total_bytes(), "disk_free_bytes": free_bytes(settings.data)},
         settings.worker_count,
+        lambda stream_id: is_stream_of(catalog, gateway_id, stream_id),
     )
     listening = listen(settings.listen.host, settings.listen.port)
     keepers = _keepers(settings, catalog, gateway_id, staging, clock)

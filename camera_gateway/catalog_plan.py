@@ -69,6 +69,14 @@ def console_key(catalog: Catalog, node_id: UUID) -> bytes | None:
         return conn.execute(query).scalar_one_or_none()
 
 
+def is_stream_of(catalog: Catalog, gateway_id: UUID, stream_id: UUID) -> bool:
+    """Whether the stream is one of a device of this gateway that is not retired. Raises Unavailable."""
+    joined = stream.join(channel, stream.c.channel_id == channel.c.id).join(device, channel.c.device_id == device.c.id)
+    query = select(stream.c.id).select_from(joined).where(stream.c.id == stream_id, device.c.retired_us.is_(None))
+    with catalog.read() as conn:
+        return conn.execute(query.where(device.c.gateway_id == gateway_id)).first() is not None
+
+
 class CatalogPlan:
     """The share of worker `index` of `count`: devices in the order of their ids, dealt out in turn.
 

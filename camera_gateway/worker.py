@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 from uuid import UUID
 
@@ -143,6 +143,11 @@ class Worker:
         """Role of each stream of the share."""
         return {key: plan.role for key, plan in self._known.items()}
 
+    def states_for_viewers(self) -> dict[UUID, StreamState]:
+        """What all streams do, as viewers are told it: of a stream that is not recorded, whether its camera is."""
+        states = self._board.snapshot()
+        return self._for_viewers(states, states)
+
     def _run(self) -> None:
         plan_at = states_at = 0.0
         while not self._stopping.is_set():
@@ -278,7 +283,7 @@ class Worker:
     def _flush(self, *, everything: bool) -> None:
         changed = self._board.take_changed()
         if self._link is not None:
-            self._link.send_states(self.roles, changed)
+            self._link.send_states(self.roles, self._for_viewers(changed, self._board.snapshot()))
         states = self._board.snapshot() if everything else changed
         try:
             while self._forgotten:
@@ -290,6 +295,24 @@ class Worker:
             self._update_alarms()
         except (Unavailable, StorageFull) as error:
             log.warning("states_unwritten", extra={"fields": {"error": error.message}})
+
+    def _for_viewers(self, told: dict[UUID, StreamState], states: dict[UUID, StreamState]) -> dict[UUID, StreamState]:
+        """`told`, and with the recorded stream of a camera also its other ones, with the recorded one's recording."""
+        recorded = {plan.channel_id: plan.id for plan in self._known.values() if plan.recorded}
+        answer = dict(told)
+        for stream_id, plan in self._known.items():
+            main = recorded.get(plan.channel_id)
+            if plan.recorded or main is None or stream_id not in states or not {stream_id, main} & told.keys():
+                continue
+            if main in states:
+                its = states[main]
+                answer[stream_id] = replace(
+                    states[stream_id],
+                    recording=its.recording,
+                    recording_cause=its.recording_cause,
+                    recording_since_us=its.recording_since_us,
+                )
+        return answer
 
     def _update_alarms(self) -> None:
         recorded = {key: plan for key, plan in self._known.items() if plan.recorded}

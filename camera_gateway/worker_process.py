@@ -67,10 +67,7 @@ def run_worker(settings: GatewaySettings, index: int, stop: threading.Event) -> 
     worker = Worker(
         plan, CatalogReports(catalog, clock), parts, disk.channel, _opener(box), _limits(settings, gateway_id)
     )
-    board = parts.board
-    link = LiveClient(
-        *(settings.live_socket, clock, lambda: _hello(index, worker, board), worker.watch, worker.refresh)
-    )
+    link = LiveClient(*(settings.live_socket, clock, lambda: _hello(index, worker), worker.watch, worker.refresh))
     worker.attach(link)
     for part in (disk, worker, link):
         part.start()
@@ -119,9 +116,9 @@ def _opener(box: SecretBox) -> Callable[[DevicePlan], str]:
     return open_password
 
 
-def _hello(index: int, worker: Worker, board: StateBoard) -> list[bytes]:
+def _hello(index: int, worker: Worker) -> list[bytes]:
     roles = worker.roles
-    states = [state_message(key, roles.get(key, ""), state) for key, state in board.snapshot().items()]
+    states = [state_message(key, roles.get(key, ""), state) for key, state in worker.states_for_viewers().items()]
     return [wire.pack_json(wire.Kind.HELLO, {"worker": index}), wire.pack_json(wire.Kind.STATES, states)]
 
 

@@ -71,6 +71,7 @@ class GatewayApi:
     staged_path: Callable[[UUID], Path | None]
     disk: Callable[[], dict[str, int]]  # {"staging_bytes", "disk_free_bytes"}; blocking
     workers: int
+    known_stream: Callable[[UUID], bool]  # whether a stream is one of this gateway's; blocking
 
 
 def make_app(api: GatewayApi) -> FastAPI:
@@ -134,7 +135,7 @@ def _add_media_routes(app: FastAPI, api: GatewayApi) -> None:
             await socket.close(code=4401 if isinstance(error, NotAuthenticated) else 4503)
             return
         await socket.accept()
-        await LiveSocket(socket, api.hub, api.clock).run()
+        await LiveSocket(socket, api.hub, api.clock, api.known_stream).run()
 
 
 def _add_device_routes(app: FastAPI, api: GatewayApi) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
@@ -12,6 +13,7 @@ from fastapi import WebSocket, WebSocketDisconnect
 
 from camera_gateway.live.hub import Hub, Viewer
 from storage.clock import Clock
+from storage.errors import Unavailable
 
 log = logging.getLogger(__name__)
 
@@ -19,12 +21,13 @@ MAX_CHANNELS = 1024
 
 
 class LiveSocket:
-    """Serves one viewer until it leaves."""
+    """Serves one viewer until it leaves. `known` says whether a stream is one of this gateway's; it blocks."""
 
-    def __init__(self, socket: WebSocket, hub: Hub, clock: Clock) -> None:
+    def __init__(self, socket: WebSocket, hub: Hub, clock: Clock, known: Callable[[UUID], bool]) -> None:
         self._socket = socket
         self._hub = hub
         self._clock = clock
+        self._known = known
         self._viewer = Viewer()
 
     async def run(self) -> None:
@@ -56,25 +59,36 @@ class LiveSocket:
                 log.warning("viewer_does_not_read")
                 return
             try:
-                self._take(json.loads(text))
+                await self._take(json.loads(text))
             except (ValueError, KeyError, TypeError, AttributeError):
                 self._viewer.say(op="error", channel=None, code="message_invalid")
 
-    def _take(self, message: dict[str, Any]) -> None:
+    async def _take(self, message: dict[str, Any]) -> None:
         operation = message["op"]
         if operation == "subscribe":
             number = _channel(message)
             if number not in self._viewer.channels and len(self._viewer.channels) >= MAX_CHANNELS:
                 self._viewer.say(op="error", channel=number, code="too_many_channels")
                 return
-            keys_only = bool(message.get("keys_only"))
-            self._hub.subscribe(self._viewer, number, UUID(message["stream"]), keys_only=keys_only)
+            stream_id, keys_only = UUID(message["stream"]), bool(message.get("keys_only"))
+            if not await asyncio.to_thread(self._is_known, stream_id):
+                self._hub.unsubscribe(self._viewer, number)
+                self._viewer.say(op="error", channel=number, code="stream_not_found")
+                return
+            self._hub.subscribe(self._viewer, number, stream_id, keys_only=keys_only)
         elif operation == "unsubscribe":
             self._hub.unsubscribe(self._viewer, _channel(message))
         elif operation == "ping":
             self._viewer.say(op="pong", n=int(message["n"]), now_us=self._clock.now_us())
         else:
             self._viewer.say(op="error", channel=None, code="operation_unknown")
+
+    def _is_known(self, stream_id: UUID) -> bool:
+        """While the catalog is away viewers are not turned away: the console asked it before."""
+        try:
+            return self._known(stream_id)
+        except Unavailable:
+            return True
 
 
 def _channel(message: dict[str, Any]) -> int:

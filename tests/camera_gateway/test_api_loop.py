@@ -10,7 +10,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import httpx
 import pytest
@@ -32,7 +32,7 @@ from storage.identity.boxes import SecretBox
 from storage.identity.keys import DeviceKey
 from storage.identity.requests import sign_headers
 
-STREAM, AWAY = uuid4(), uuid4()
+STREAM, AWAY, LOST = uuid4(), uuid4(), uuid4()
 
 
 @pytest.fixture
@@ -65,8 +65,16 @@ class Console:
             lambda segment_id: self.staged if segment_id == STREAM else None,
             lambda: disk,
             1,
+            self._known,
         )
         self.app = make_app(api)
+
+    def _known(self, stream_id: UUID) -> bool:
+        """As a catalog would, in a thread: `LOST` is asked while it is away."""
+        self.clock.sleep(0.001)
+        if stream_id == LOST:
+            raise Unavailable("catalog_away", "the catalog does not answer")
+        return stream_id in (STREAM, AWAY)
 
     def signed(self, method: str, target: str, body: bytes = b"") -> dict[str, str]:
         return sign_headers(self.key, str(self.id), method, target, body, self.clock)
@@ -171,6 +179,19 @@ def test_the_whole_api_never_blocks_its_loop(tmp_path: Path, nothing_blocks: Non
         assert (away.status_code, away.json()["error"]["code"]) == (422, "wrong_password")
         assert client.post("/v1/refresh", headers=console.signed("POST", "/v1/refresh")).json() == {}
         assert client.get("/v1/health").status_code == 401
+
+
+@pytest.mark.net
+def test_a_stream_that_is_not_the_gateways_is_an_error_on_its_channel(tmp_path: Path, nothing_blocks: None) -> None:
+    console = Console(tmp_path)
+    with served(console) as port:
+        signed = console.signed("GET", "/v1/live")
+        with connect(f"ws://127.0.0.1:{port}/v1/live", additional_headers=signed, proxy=None) as viewer:
+            viewer.send(json.dumps({"op": "subscribe", "channel": 4, "stream": str(uuid4())}))
+            assert json.loads(viewer.recv(10)) == {"op": "error", "channel": 4, "code": "stream_not_found"}
+            viewer.send(json.dumps({"op": "subscribe", "channel": 5, "stream": str(LOST)}))
+            told = json.loads(viewer.recv(10))
+            assert (told["op"], told["channel"], told["live"]) == ("state", 5, "connecting")
 
 
 async def test_the_guard_of_this_file_works(nothing_blocks: None) -> None:

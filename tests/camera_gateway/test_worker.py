@@ -189,6 +189,27 @@ def test_an_unrecorded_stream_is_opened_only_when_somebody_watches(tmp_path: Pat
     assert rig.archive.segments == []
 
 
+def test_viewers_of_an_unrecorded_substream_are_told_whether_the_camera_is_recorded(tmp_path: Path) -> None:
+    rig = Rig(tmp_path, units("h264"))
+    main = camera()
+    sub = replace(main, id=uuid4(), role="sub", recorded=False)
+    rig.plan.plans = [main, sub]
+
+    def told(recording: str) -> bool:
+        return any(states[sub.id].recording == recording for states in rig.outlet.sent if sub.id in states)
+
+    with rig.running():
+        rig.worker.watch(frozenset({sub.id}))
+        rig.wait(lambda: told(RECORDED))
+        assert rig.worker.states_for_viewers()[sub.id].recording == RECORDED
+        assert rig.reports.last[sub.id].recording == GapReason.PLAN.value  # the catalog keeps the stream's own
+        away = replace(main, device=replace(main.device, enabled=False))
+        rig.outlet.sent.clear()
+        rig.plan.plans = [away, replace(sub, device=replace(main.device))]
+        rig.worker.refresh()
+        rig.wait(lambda: told(GapReason.MAINTENANCE.value))
+
+
 def test_a_new_viewer_of_a_recorded_stream_gets_the_group_of_pictures_at_once(tmp_path: Path) -> None:
     rig = Rig(tmp_path, units("h264"))
     one = camera()
