@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime
+import subprocess
+import sys
 import threading
 from pathlib import Path
 from uuid import UUID
@@ -10,6 +12,7 @@ from uuid import UUID
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import (
     BigInteger,
     Boolean,
@@ -27,7 +30,7 @@ from sqlalchemy import (
 from storage.archive import tables
 from storage.archive.catalog import Catalog, make_engine
 from storage.archive.migrate import migrate
-from storage.archive.migrations import defaults_differ, head_revision, revision_of, revisions
+from storage.archive.migrations import alembic_config, defaults_differ, head_revision, revision_of, revisions
 from storage.clock import FakeClock
 from storage.errors import ConfigurationError, Conflict, Unavailable
 from tests.fakes.archive import Hall, seed_hall
@@ -144,6 +147,16 @@ def test_another_revision_is_refused_with_the_command_to_run(empty_url: str, fak
     with pytest.raises(ConfigurationError, match="newer than this program"):
         migrate(empty_url)
     catalog.close()
+
+
+def test_the_files_name_the_chain_that_the_migrations_follow() -> None:
+    script = ScriptDirectory.from_config(alembic_config())
+    assert [entry.revision for entry in reversed(list(script.walk_revisions()))] == REVISIONS
+
+
+def test_a_process_that_migrates_nothing_does_not_load_the_migrations() -> None:
+    program = "import storage.archive.catalog, sys; sys.exit('alembic' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program], check=False, timeout=60).returncode == 0
 
 
 def test_a_failed_migration_changes_nothing(tmp_path: Path) -> None:

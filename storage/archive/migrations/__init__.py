@@ -2,23 +2,30 @@
 
 `python -m storage.archive.migrations "what changes"` writes the next revision from the difference between a migrated
 empty SQLite catalog and `tables.metadata`; read it, mend it, and commit it with the change.
+
+Alembic is imported only where something is migrated: it costs every process that would hold it 12 MB.
 """
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from sqlalchemy import Connection
+from sqlalchemy import Connection, column, inspect, select, table
+
+if TYPE_CHECKING:
+    from alembic.config import Config
 
 FOLDER = Path(__file__).parent
+
+_VERSION = table("alembic_version", column("version_num"))
 
 
 def alembic_config(connection: Connection | None = None) -> Config:
     """Alembic's configuration without any file; `connection` is what `env.py` migrates."""
+    from alembic.config import Config
+
     config = Config()
     config.set_main_option("script_location", str(FOLDER).replace("%", "%%"))
     config.set_main_option("path_separator", "os")
@@ -29,21 +36,23 @@ def alembic_config(connection: Connection | None = None) -> Config:
 
 def head_revision() -> str:
     """The revision that this program was written for."""
-    head = ScriptDirectory.from_config(alembic_config()).get_current_head()
-    if head is None:
+    known = revisions()
+    if not known:
         raise RuntimeError("this installation is broken: it holds no catalog revisions")
-    return head
+    return known[-1]
 
 
 def revision_of(conn: Connection) -> str | None:
     """The revision of a database; None: empty, or no catalog."""
-    return MigrationContext.configure(conn).get_current_revision()
+    if not inspect(conn).has_table(_VERSION.name):
+        return None
+    found: str | None = conn.execute(select(_VERSION.c.version_num)).scalar_one_or_none()
+    return found
 
 
 def revisions() -> list[str]:
-    """All revisions, oldest first."""
-    script = ScriptDirectory.from_config(alembic_config())
-    return [entry.revision for entry in reversed(list(script.walk_revisions()))]
+    """All revisions, oldest first: the numbers that their files begin with."""
+    return sorted(path.name.split("_")[0] for path in (FOLDER / "versions").glob("[0-9]*_*.py"))
 
 
 def defaults_differ(
