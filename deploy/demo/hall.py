@@ -76,7 +76,8 @@ class DemoHall:
         wanted = {"虚拟摄像头控制口": self._base_port, "虚拟审批平台": self._platform_port}
         wanted |= {f"{number}号虚拟摄像头 ONVIF": self._base_port + number for number in cameras}
         wanted |= {f"{number}号虚拟摄像头 RTSP": self._base_port + 100 + number for number in cameras}
-        require_free({title: ("127.0.0.1", port) for title, port in wanted.items()})
+        remedy = "换一个数据目录和起始端口:DATA=data2 DEMO_PORT=19000"
+        require_free({title: ("127.0.0.1", port) for title, port in wanted.items()}, remedy)
 
     def before(self) -> list[Part]:
         """What runs before the gateway: the cameras."""

@@ -51,7 +51,7 @@ class Child:
         self._stopping = threading.Event()
         self._was_ready = threading.Event()
         self._ended = threading.Event()
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a signal handler may come while this very thread holds it
         self._process: subprocess.Popen[bytes] | None = None
         self._thread = threading.Thread(target=self._keep_running, name=f"child-{program.name}", daemon=True)
 

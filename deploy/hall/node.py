@@ -46,11 +46,13 @@ def port_answers(host: str, port: int) -> Callable[[], bool]:
     return ready
 
 
-def require_free(wanted: Mapping[str, tuple[str, int]]) -> None:
+def require_free(
+    wanted: Mapping[str, tuple[str, int]], remedy: str = "在 config 目录的设置文件 [listen] port 中换一个端口"
+) -> None:
     """Check that nobody listens where we are about to.
 
     Raises:
-        ConfigurationError: names the port, its use and the setting to change.
+        ConfigurationError: names the port, its use and the remedy.
     """
     for title, (host, port) in wanted.items():
         with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
@@ -60,8 +62,7 @@ def require_free(wanted: Mapping[str, tuple[str, int]]) -> None:
             except OSError as error:
                 raise ConfigurationError(
                     "port_taken",
-                    f"{title}的端口 {host}:{port} 不能使用({error.strerror})。"
-                    "请停止占用它的程序,或在 config 目录的设置文件 [listen] port 中换一个端口",
+                    f"{title}的端口 {host}:{port} 不能使用({error.strerror})。请停止占用它的程序,或{remedy}",
                 ) from error
 
 
