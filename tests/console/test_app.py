@@ -53,6 +53,7 @@ def test_answers_carry_the_security_headers(hall: ConsoleWorld) -> None:
         policy = headers["content-security-policy"]
         assert "default-src 'self'" in policy
         assert "script-src 'self';" in policy
+        assert "style-src 'self';" in policy
         assert "frame-ancestors 'none'" in policy
         assert headers["x-frame-options"] == "DENY"
         assert headers["x-content-type-options"] == "nosniff"
