@@ -8,9 +8,11 @@ import socket
 import ssl
 import threading
 
+import h11
 import uvicorn
 import uvloop
 from starlette.types import ASGIApp
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from storage.clock import Clock
 from storage.errors import ConfigurationError, Unavailable
@@ -21,11 +23,43 @@ SOCKET_BYTES = 64 * 1024
 """Longest message that a browser may send over a WebSocket; control messages are short."""
 HEADER_BYTES = 64 * 1024
 """All headers of a request; the header of a screen segment lists its pictures."""
+HEAD_S = 20.0
+"""Seconds that a connection may take for the head of a request."""
 BACKLOG = 1024
 SEND_BYTES = 64 * 1024
 """Asked of the kernel for what it holds for one connection (Linux takes twice that): about a second of a tile."""
 DRAIN_S = 5
 START_S = 30.0
+
+
+class ImpatientProtocol(H11Protocol):
+    """HTTP/1.1 that closes connections whose request does not come: uvicorn itself waits for ever for its head."""
+
+    head_s = HEAD_S
+    _head_timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)  # type: ignore[arg-type]  # it says Transport, as every server's is
+        self._watch_head()
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        self._watch_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stop_watching()
+        super().connection_lost(exc)
+
+    def _watch_head(self) -> None:
+        if self.conn.their_state is not h11.IDLE:
+            self._stop_watching()
+        elif self._head_timer is None:
+            self._head_timer = self.loop.call_later(self.head_s, self.transport.close)
+
+    def _stop_watching(self) -> None:
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
 
 
 class HttpsServer:
@@ -37,7 +71,7 @@ class HttpsServer:
             host=host,
             port=port,
             loop="uvloop",
-            http="h11",
+            http=ImpatientProtocol,
             h11_max_incomplete_event_size=HEADER_BYTES,
             ws="websockets-sansio",
             ws_max_size=SOCKET_BYTES,

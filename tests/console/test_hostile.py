@@ -9,12 +9,15 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+import uvicorn
 from fastapi import APIRouter, Request
 from sqlalchemy import func, select
 from starlette.types import Message, Receive, Scope, Send
+from uvicorn.server import ServerState
 
 from console.app import BodyCap, create_app
 from console.routes.guard import Guard
+from console.server import ImpatientProtocol
 from console.services.live_viewer import CHANNEL_BYTES, LEAST_BYTES, Channel, Viewer
 from console.services.screens import Turns
 from console.services.throttle import Throttle, address_key
@@ -226,6 +229,31 @@ async def status_of(app: Any, path: str, pieces: int | None = None) -> int:
     scope = {"type": "http", "method": "POST", "path": path, "query_string": b"", "headers": [], "scheme": "https"}
     await app({**scope, "asgi": {"version": "3.0"}, "http_version": "1.1"}, receive, send)
     return int(sent[0]["status"])
+
+
+@pytest.mark.net
+async def test_a_request_whose_head_drips_is_given_up() -> None:
+    config = uvicorn.Config(create_app([], version="0"), lifespan="off", log_config=None)
+    config.load()
+
+    class Hurried(ImpatientProtocol):
+        head_s = 0.05
+
+    def protocol() -> Hurried:
+        return Hurried(config=config, server_state=ServerState(), app_state={})
+
+    server = await asyncio.get_running_loop().create_server(protocol, "127.0.0.1", 0)
+    async with server:
+        port = server.sockets[0].getsockname()[1]
+        for whole in (b"", b"GET /nothing HTTP/1.1\r\nHost: hall\r\n\r\n"):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(whole)
+            if whole:
+                assert b"404" in await reader.readline()
+            writer.write(b"GET / HTTP/1.1\r\nHost:")
+            await reader.read()  # until the server closes
+            writer.close()
+            await writer.wait_closed()
 
 
 async def test_what_carries_no_signature_is_not_read() -> None:
