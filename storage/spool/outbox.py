@@ -36,6 +36,8 @@ from storage.spool.records import SUFFIX, RecordKind, SegmentFile, disk_error, r
 log = logging.getLogger(__name__)
 
 QUARANTINE = "quarantine"
+LONGEST_SEGMENT_US = 60 * US
+"""A screen segment is never longer: `screen_capture.container.MAX_SEGMENT_US`."""
 KEPT_DROPS = 10_000
 """So many of the latest losses stay on record here; the console hears of each through the coverage."""
 
@@ -314,20 +316,38 @@ class Outbox:
         """Put the loss of a segment on record and take its row out; the ledger stops claiming its pictures."""
         with self.index.write() as connection:
             row = connection.execute("SELECT * FROM segment WHERE id = ?", (str(segment_id),)).fetchone()
-            values = (
-                ("", 0, 0, 0) if row is None else tuple(row[k] for k in ("monitor", "t0_us", "t1_us", "file_bytes"))
-            )
-            connection.execute(
-                "INSERT INTO dropped (segment_id, monitor, t0_us, t1_us, file_bytes, reason, at_us)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?)",
-                (str(segment_id), *values, reason, self.clock.now_us()),
-            )
-            connection.execute("DELETE FROM dropped WHERE id <= (SELECT max(id) FROM dropped) - ?", (KEPT_DROPS,))
-            if row is not None:
-                until = _next_t0(connection, row["monitor"], row["t0_us"]) or max(row["t1_us"], self.clock.now_us())
-                amend_dropped(connection, row["monitor"], row["t0_us"], row["t1_us"], until, reason)
+            if row is None:
+                self._note_drop(connection, (str(segment_id), "", 0, 0, 0), reason)
+            else:
+                span = _lost_span(connection, row["monitor"], row["t0_us"], self.clock.now_us())
+                t1_us = span[0] if row["state"] == "open" else row["t1_us"]
+                values = (str(segment_id), row["monitor"], row["t0_us"], t1_us, row["file_bytes"])
+                self._note_drop(connection, values, reason)
+                amend_dropped(connection, row["monitor"], row["t0_us"], t1_us, span[1], reason)
                 connection.execute("DELETE FROM segment WHERE id = ?", (str(segment_id),))
-        log.warning("spool_segment_dropped", extra={"fields": {"segment": segment_id, "reason": reason}})
+
+    def record_cut(self, meta: SegmentMeta, from_us: int, cut_bytes: int, reason: str) -> None:
+        """Put on record that a segment has lost its pictures from `from_us` on; the ledger stops claiming them.
+
+        May be called again for the same loss (a kill came before the file was mended): it is noted once.
+        """
+        with self.index.write() as connection:
+            query = "SELECT 1 FROM dropped WHERE segment_id = ? AND t0_us = ?"
+            if connection.execute(query, (str(meta.id), from_us)).fetchone() is not None:
+                return
+            t1_us, until_us = _lost_span(connection, meta.monitor, meta.t0_us, self.clock.now_us())
+            t1_us = max(t1_us, from_us)
+            self._note_drop(connection, (str(meta.id), meta.monitor, from_us, t1_us, cut_bytes), reason)
+            amend_dropped(connection, meta.monitor, from_us, t1_us, until_us, reason)
+
+    def _note_drop(self, connection: sqlite3.Connection, values: tuple[str, str, int, int, int], reason: str) -> None:
+        connection.execute(
+            "INSERT INTO dropped (segment_id, monitor, t0_us, t1_us, file_bytes, reason, at_us)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (*values, reason, self.clock.now_us()),
+        )
+        connection.execute("DELETE FROM dropped WHERE id <= (SELECT max(id) FROM dropped) - ?", (KEPT_DROPS,))
+        log.warning("spool_segment_dropped", extra={"fields": {"segment": values[0], "reason": reason}})
 
     def _insert(self, meta: SegmentMeta, size: int) -> None:
         with self.index.write() as connection:
@@ -411,6 +431,13 @@ def _next_t0(connection: sqlite3.Connection, monitor: str, t0_us: int) -> int | 
     query = "SELECT min(t0_us) t FROM segment WHERE monitor = ? AND t0_us > ?"
     found = connection.execute(query, (monitor, t0_us)).fetchone()["t"]
     return None if found is None else int(found)
+
+
+def _lost_span(connection: sqlite3.Connection, monitor: str, t0_us: int, now_us: int) -> tuple[int, int]:
+    """How long a segment that was never closed can have gone on at most, and when the monitor's next one begins."""
+    longest_us = t0_us + LONGEST_SEGMENT_US
+    until_us = _next_t0(connection, monitor, t0_us) or max(longest_us, now_us)
+    return min(longest_us, until_us), until_us
 
 
 def _stored(row: sqlite3.Row) -> Stored:

@@ -4,7 +4,7 @@
 2. A file whose index row says `acknowledged` is removed: the kill came between the two.
 3. A file with an end record and no damage is due for upload, whether the index knew it or not.
 4. A file without an end record loses its torn tail and is finished from its whole pictures; what lies behind a record
-   that was damaged, not torn, is kept in quarantine.
+   that was damaged, not torn, is kept in quarantine, its loss on record.
 5. A file that cannot be read, or was whole once and is damaged now, goes to quarantine, its loss on record.
 6. A row without a file is a loss on record.
 """
@@ -18,7 +18,7 @@ import shutil
 from pathlib import Path
 from uuid import UUID
 
-from storage.clock import Clock
+from storage.clock import US, Clock
 from storage.errors import ObjectDamaged, StorageError
 from storage.files import remove
 from storage.identity.boxes import SecretBox
@@ -133,7 +133,11 @@ class Recovery:
         log.error("spool_file_damaged_inside", extra={"fields": {"file": path.name}})
 
     def _finish(self, path: Path, scan: Scan, meta: SegmentMeta, body: bytes) -> None:
-        finished = self._finisher(body, self._ledger.end_us(meta.monitor))
+        known_until_us = None if scan.damaged else self._ledger.end_us(meta.monitor)
+        finished = self._finisher(body, known_until_us)
+        if scan.damaged:  # on record before the file is cut: a kill between the two must not hide the loss
+            from_us = meta.t0_us if finished is None else _next_second(finished.t1_us)
+            self._outbox.record_cut(meta, from_us, scan.file_bytes - scan.valid_bytes, "spool_corrupt")
         if finished is None:
             self._discard_empty(path, meta.id)
             return
@@ -150,7 +154,7 @@ class Recovery:
         self._outbox.index_closed(Stored(meta, finished.t1_us, finished.pictures, digest.digest(), file.size))
 
     def _discard_empty(self, path: Path, segment_id: UUID) -> None:
-        """No picture was ever durable here: nothing is lost."""
+        """No picture that can be sent is here, and a loss, if there was one, is on record."""
         remove(path)
         with self._outbox.index.write() as connection:
             connection.execute("DELETE FROM segment WHERE id = ?", (str(segment_id),))
@@ -191,6 +195,11 @@ def _from_end(meta: SegmentMeta, raw: bytes, body: bytes, size: int) -> Stored:
     if hashlib.sha256(body).digest() != stored.sha256:
         raise ObjectDamaged("spool_segment_damaged", f"segment {meta.id} differs from its hash")
     return stored
+
+
+def _next_second(t_us: int) -> int:
+    """The first second of the ledger that the time does not fall into."""
+    return -(-t_us // US) * US
 
 
 def _named(path: Path) -> UUID | None:

@@ -9,8 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from storage.clock import US
 from storage.errors import ObjectDamaged, StorageFull
 from storage.identity.boxes import SecretBox
+from storage.model import CoverageState
+from storage.spool.ledger import Mark
 from storage.spool.outbox import Limits, Pressure, Stored
 from storage.spool.records import scan_file
 from tests.storage.spool.helpers import T0, FillingDisk, Spool, piece
@@ -124,7 +127,36 @@ def test_damage_inside_an_unfinished_segment_destroys_no_picture_behind_it(
     spool.reopen()
     assert [len(stored.pictures) for stored in spool.due()] == ([kept] if kept else [])
     assert bytes(content) in [found.read_bytes() for found in spool.quarantined()]
-    assert reasons(spool) == ([] if kept else ["spool_corrupt"])
+    assert reasons(spool) == ["spool_corrupt"]
+
+
+@pytest.mark.parametrize("reported", [False, True], ids=["unreported", "reported"])
+@pytest.mark.parametrize(
+    ("record", "kept_s"), [(0, 0), (1, 0), (2, 1)], ids=["head", "first picture", "second picture"]
+)
+def test_pictures_behind_damage_are_a_loss_on_record_and_no_claim_of_the_ledger(
+    spool: Spool, record: int, kept_s: int, reported: bool
+) -> None:
+    writer = spool.outbox.begin("HDMI-1", 100, 50, T0)
+    for second in (0, 5, 10, 15):
+        writer.append(piece(second * US), T0 + second * US)
+        spool.ledger.mark([Mark("HDMI-1", CoverageState.RECORDING)], T0 + second * US, 10)
+    if reported:
+        spool.ledger.take(T0 + 60 * US)
+    (path,) = spool.files()
+    content = bytearray(path.read_bytes())
+    content[scan_file(path).records[record].offset + 40] ^= 1
+    path.write_bytes(content)
+    spool.reopen()
+    assert [stored.t1_us for stored in spool.due()] == [T0 + 1] * kept_s
+    ((segment_id, monitor, t0_us, _, reason),) = spool.outbox.dropped()
+    assert (segment_id, monitor, t0_us, reason) == (writer.meta.id, "HDMI-1", T0 + kept_s * US, "spool_corrupt")
+    assert spool.outbox.usage().dropped == 1
+    lost = ("failed", "spool_corrupt")
+    believed = dict.fromkeys(range(16), ("", ""))
+    for row in spool.ledger.rows():  # the later claim wins
+        believed.update(dict.fromkeys(range((row.t0_us - T0) // US, (row.t1_us - T0) // US), (row.state, row.detail)))
+    assert [believed[second] for second in range(16)] == [("recording", "")] * kept_s + [lost] * (16 - kept_s)
 
 
 def test_a_segment_without_a_picture_is_no_loss(spool: Spool) -> None:
