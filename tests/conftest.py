@@ -42,6 +42,7 @@ def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
         _guard.closed = False
 
 
+@pytest.hookimpl(tryfirst=True)  # xdist reads the groups in the same hook
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """For two workers (`-n 2 --dist loadgroup`): a file stays together, and all tests of the session's hall do.
 
