@@ -30,7 +30,7 @@ from storage.archive.uploader import Uploader
 from storage.clock import Clock, SystemClock
 from storage.errors import ConfigurationError
 from storage.identity.boxes import SecretBox
-from storage.lifecycle import Part
+from storage.lifecycle import Part, end_on_programming_errors
 
 log = logging.getLogger(__name__)
 
@@ -40,6 +40,7 @@ SEND_BUFFER = 64 << 10
 
 def run_api(settings: GatewaySettings, desk_command: Sequence[str], stop: threading.Event) -> int:
     """Answer consoles until `stop`; returns the exit status. `desk_command` starts the device desk."""
+    end_on_programming_errors()
     clock = SystemClock()
     catalog = Catalog.open(settings.catalog, clock)
     gateway_id = own_node(catalog, settings.keys)

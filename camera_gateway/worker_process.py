@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import threading
 from collections.abc import Callable
 from uuid import UUID
@@ -25,12 +24,10 @@ from storage.archive.ingest import Ingest
 from storage.clock import Clock, SystemClock
 from storage.errors import StorageFull, Unavailable
 from storage.identity.boxes import SecretBox
+from storage.lifecycle import end_on_programming_errors
 from storage.model import AlarmKind
 
 log = logging.getLogger(__name__)
-
-PROGRAMMING_ERROR = 70
-"""Exit status after an exception that nobody expected: the supervisor starts the worker again."""
 
 
 class CatalogReports:
@@ -53,7 +50,7 @@ class CatalogReports:
 
 def run_worker(settings: GatewaySettings, index: int, stop: threading.Event) -> int:
     """Record this worker's share until `stop`; returns the exit status."""
-    threading.excepthook = _leave
+    end_on_programming_errors()
     clock = SystemClock()
     catalog = Catalog.open(settings.catalog, clock)
     gateway_id = own_node(catalog, settings.keys)
@@ -120,10 +117,3 @@ def _hello(index: int, worker: Worker) -> list[bytes]:
     roles = worker.roles
     states = [state_message(key, roles.get(key, ""), state) for key, state in worker.states_for_viewers().items()]
     return [wire.pack_json(wire.Kind.HELLO, {"worker": index}), wire.pack_json(wire.Kind.STATES, states)]
-
-
-def _leave(caught: threading.ExceptHookArgs) -> None:
-    """A thread met a programming error: better to start again and salvage than to go on half alive."""
-    info = (caught.exc_type, caught.exc_value or caught.exc_type(), caught.exc_traceback)
-    log.critical("thread_died", extra={"fields": {"thread": getattr(caught.thread, "name", "")}}, exc_info=info)
-    os._exit(PROGRAMMING_ERROR)

@@ -19,7 +19,7 @@ from storage.archive.migrate import migrate
 from storage.archive.verify import Level, ReadableStore, verify
 from storage.clock import Clock, SystemClock
 from storage.errors import ConfigurationError, SunhallError, Unavailable
-from storage.lifecycle import Part, StopSignal, run_parts
+from storage.lifecycle import Part, StopSignal, end_on_programming_errors, run_parts
 from storage.logs import configure_logging, scrub
 from storage.model import Role
 from storage.settings import describe_settings, load_settings
@@ -82,7 +82,8 @@ def parser() -> argparse.ArgumentParser:
 
 
 def run(settings: ConsoleSettings, _options: argparse.Namespace) -> int:
-    """Serve until a signal: 0 after a drain, 130 after a second signal."""
+    """Serve until a signal: 0 after a drain, 130 after a second signal, 70 after a programming error in a thread."""
+    end_on_programming_errors()
     configure_logging(settings.log_level)
     logging.getLogger("httpx").setLevel(logging.WARNING)  # it logs every URL at info
     clock = SystemClock()

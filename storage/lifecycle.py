@@ -16,6 +16,9 @@ from typing import Protocol
 
 log = logging.getLogger(__name__)
 
+PROGRAMMING_ERROR = 70
+"""Exit status after an exception that nobody expected (EX_SOFTWARE): the supervisor starts the process again."""
+
 
 class Part(Protocol):
     """A long-lived part of a process."""
@@ -46,6 +49,22 @@ class StopSignal:
             os._exit(130)
         log.info("signal_draining", extra={"fields": {"signal": number}})
         self.event.set()
+
+
+def end_on_programming_errors() -> None:
+    """From now on a thread that dies of an exception ends the process at once, with status 70.
+
+    Better to start again and recover than to go on half alive.
+    """
+    threading.excepthook = _leave
+
+
+def _leave(caught: threading.ExceptHookArgs) -> None:
+    if caught.exc_type is SystemExit:
+        return
+    info = (caught.exc_type, caught.exc_value or caught.exc_type(), caught.exc_traceback)
+    log.critical("thread_died", extra={"fields": {"thread": getattr(caught.thread, "name", "")}}, exc_info=info)
+    os._exit(PROGRAMMING_ERROR)
 
 
 def run_parts(parts: Sequence[Part], until: threading.Event) -> None:

@@ -16,7 +16,9 @@ log = logging.getLogger(__name__)
 class Periodic:
     """Calls `once` in a named thread: `interval_s` after a success, with doubling pauses after a fault.
 
-    Faults of peers and disks are logged and tried again; a programming error ends the thread and is raised by `stop`.
+    Faults of peers and disks are logged and tried again. A programming error ends the thread, and with it the process
+    (`storage.lifecycle.end_on_programming_errors`): a part that is silently dead would not be missed until it is
+    needed. Where nobody asked for that, `stop` raises it.
     """
 
     def __init__(
@@ -81,3 +83,4 @@ class Periodic:
         except BaseException as error:
             log.exception("periodic_ended", extra={"fields": {"part": self.name}})
             self._broken = error
+            raise

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from uuid import UUID
 
@@ -27,9 +29,12 @@ from storage.errors import (
     SunhallError,
     Unavailable,
 )
+from storage.lifecycle import PROGRAMMING_ERROR
 from storage.model import CameraSegment
 from tests.fakes.archive import MINUTE, Hall
 from tests.peers.ceph import ACCESS_KEY, SECRET_KEY, S3Server
+
+ROOT = Path(__file__).parents[2]
 
 
 class Killed(BaseException):
@@ -300,6 +305,22 @@ def test_the_part_retries_with_growing_pauses_of_the_clock(bench: Bench) -> None
     bench.settled(segments)
 
 
+def test_a_programming_error_ends_the_process_so_that_it_is_started_again() -> None:
+    code = (
+        "import threading\n"
+        "from storage.archive.periodic import Periodic\n"
+        "from storage.clock import SystemClock\n"
+        "from storage.lifecycle import end_on_programming_errors\n"
+        "end_on_programming_errors()\n"
+        "Periodic('broken', lambda: 1 / 0, SystemClock(), interval_s=1.0).start()\n"
+        "threading.Event().wait(50)"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, timeout=60, check=False)
+    assert ended.returncode == PROGRAMMING_ERROR
+    assert b"thread_died" in ended.stderr
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_a_programming_error_ends_the_part_loudly(bench: Bench) -> None:
     def once() -> None:
         raise KeyError("bug")
