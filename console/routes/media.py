@@ -77,14 +77,18 @@ def router(timelines: Timelines, media: Media, screens: Screens, guard: Guard) -
     @routes.get(
         "/media/screens/{monitor_id}/at",
         summary="A screen at a moment",
-        description="The picture in force at `t_us`, bit-exact, as WebP when the browser accepts it, else PNG; "
-        "`X-Sunhall-Picture-Us` says when it was taken. 404 `no_picture` where there is none. Needs a purpose.",
+        description="The picture in force at `t_us`, bit-exact, as WebP when the browser accepts it or "
+        "anything, else PNG; `X-Sunhall-Picture-Us` says when it was taken. 404 `no_picture` where there is none. "
+        "Needs a purpose.",
         response_class=Response,
     )
     def read_picture(
         monitor_id: UUID, t_us: Annotated[int, _MOMENT], actor: Annotated[Actor, viewer], request: Request
     ) -> Response:
-        webp = "image/webp" in request.headers.get("accept", "")
+        accepted = request.headers.get(
+            "accept", "*/*"
+        )  # `fetch` says */*, and every browser that runs the page has WebP
+        webp = "image/webp" in accepted or accepted.strip() == "*/*"
         found = screens.picture_at(actor, monitor_id, t_us, "webp" if webp else "png")
         headers = {"X-Sunhall-Picture-Us": str(found.taken_us), "Vary": "Accept", **PRIVATE}
         return Response(found.data, media_type=found.media_type, headers=headers)

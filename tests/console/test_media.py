@@ -278,6 +278,7 @@ def test_the_picture_in_force_is_the_last_one_taken(world: FootageWorld) -> None
     assert picture(world, start) == (10, start, "image/png")
     assert picture(world, second - 1) == (10, start, "image/png")
     assert picture(world, second, "image/webp,*/*") == (200, second, "image/webp")
+    assert picture(world, second, "*/*") == (200, second, "image/webp"), "what a page's fetch says"
     assert picture(world, start + minutes(1) - 1) == (200, second, "image/png")
     assert len(world.reader.opened) == 1
     assert len(world.audited()) == 1
