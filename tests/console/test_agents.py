@@ -14,7 +14,7 @@ from storage.archive.ingest import Ingest
 from storage.archive.tables import alarm, coverage, enrolment_code, leaf, screen_segment, workstation_window
 from storage.clock import US
 from storage.ids import hall_chain, new_id
-from storage.model import StreamKind
+from storage.model import AlarmKind, StreamKind
 from tests.console.agent_world import Machine, code_for, enrolled, segment
 from tests.console.console_world import ConsoleWorld
 
@@ -348,6 +348,18 @@ def test_a_spool_that_dropped_raises_an_alarm_until_it_is_empty(hall: ConsoleWor
     )
     machine.report()
     assert hall.person("supervisor").get("/api/problems").json()["count"] == 0
+
+
+def test_what_a_spool_dropped_is_a_coverage_row_and_an_alarm(hall: ConsoleWorld) -> None:
+    machine = enrolled(hall)
+    t1 = hall.clock.now_us() // US * US
+    lost = {"monitor": "DP-1", "t0_us": t1 - 60 * US, "t1_us": t1, "state": "failed", "detail": "spool_full"}
+    machine.report(coverage=[lost], spool={"bytes": 1, "segments": 1, "dropped": 1})
+    with hall.catalog.read() as conn:
+        row = conn.execute(select(coverage).where(coverage.c.author == "agent")).one()
+        kind = conn.execute(select(alarm.c.kind).where(alarm.c.closed_us.is_(None))).scalar_one()
+    assert (row.t0_us, row.t1_us, row.state, row.detail) == (t1 - 60 * US, t1, "failed", "spool_full")
+    assert kind == AlarmKind.AGENT_SPOOL_DROPPED
 
 
 def test_settings_get_a_new_version_when_the_hall_changes(hall: ConsoleWorld) -> None:
