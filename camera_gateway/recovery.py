@@ -18,7 +18,7 @@ from sqlalchemy import select
 from camera_gateway.fmp4.reader import read_head
 from camera_gateway.fmp4.salvage import FileFacts, inspect, salvage
 from camera_gateway.fmp4.writer import Identity
-from camera_gateway.recorder.disk import Placement, place_with_mark, placed_mark, set_aside
+from camera_gateway.recorder.disk import QUARANTINE, Placement, place_with_mark, placed_mark, set_aside
 from storage.archive.catalog import Catalog
 from storage.archive.ingest import Ingest, last_t1_us
 from storage.archive.tables import run
@@ -39,6 +39,33 @@ class Recovered:
     left: int = 0
     """Files that the disk did not give or take now; the next start tries again."""
     runs_closed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Leftovers:
+    """What lies in the staging folder and nobody will take up: somebody must look."""
+
+    quarantined: int = 0
+    """Files that were set aside."""
+    unknown_streams: int = 0
+    """Folders with recordings of streams that this gateway does not have (a catalog restored from an old backup)."""
+
+
+def find_leftovers(staging: Path, known: Iterable[UUID]) -> Leftovers:
+    """Look through `staging`; `known` are all streams of this gateway. Changes nothing.
+
+    Raises:
+        OSError: the disk does not answer.
+    """
+    names = {str(stream_id) for stream_id in known} | {QUARANTINE}
+    folders = [path for path in staging.iterdir() if path.is_dir()] if staging.is_dir() else []
+    quarantined = sum(1 for path in folders if path.name == QUARANTINE for _ in path.iterdir())
+    strangers = [path for path in folders if path.name not in names and _holds_recordings(path)]
+    return Leftovers(quarantined, len(strangers))
+
+
+def _holds_recordings(folder: Path) -> bool:
+    return any(path.suffix in (".part", ".placed") for path in folder.iterdir())
 
 
 class Recovery:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from uuid import UUID
 
 from camera_gateway.board import StateBoard, StreamState
@@ -16,7 +17,7 @@ from camera_gateway.objects import placement_of
 from camera_gateway.plan import DevicePlan
 from camera_gateway.pyav_source import PyavSource
 from camera_gateway.recorder.disk import DiskSettings, DiskWriter, FreeSpaceGuard, Placement
-from camera_gateway.recovery import Recovery
+from camera_gateway.recovery import Leftovers, Recovery, find_leftovers
 from camera_gateway.settings import GatewaySettings
 from camera_gateway.worker import Worker, WorkerSettings
 from storage.archive.catalog import Catalog
@@ -57,7 +58,9 @@ def run_worker(settings: GatewaySettings, index: int, stop: threading.Event) -> 
     ingest = Ingest(catalog, clock, str(gateway_id))
     plan = CatalogPlan(catalog, gateway_id, index, settings.worker_count)
     placement = placement_of(settings, gateway_id)
-    recover(Recovery(settings.staging, placement, ingest, catalog), plan, clock, stop)
+    leftovers = LeftoverReport(settings.staging, catalog, gateway_id, clock)
+    recovery = Recovery(settings.staging, placement, ingest, catalog)
+    recover(recovery, plan, leftovers, clock, stop, always=index == 0)
     disk = _disk(settings, placement, ingest, clock)
     parts = _parts(settings, clock)
     box = SecretBox.load(settings.keys / "cameras.key")
@@ -75,11 +78,49 @@ def run_worker(settings: GatewaySettings, index: int, stop: threading.Event) -> 
     return 0
 
 
-def recover(recovery: Recovery, plan: CatalogPlan, clock: Clock, stop: threading.Event) -> None:
-    """Recover once, waiting while the catalog is away or the disk refuses."""
+class LeftoverReport:
+    """Says in the alarm `orphan_object` of this gateway what lies in its staging folder and belongs to no stream."""
+
+    def __init__(self, staging: Path, catalog: Catalog, gateway_id: UUID, clock: Clock) -> None:
+        self._staging = staging
+        self._catalog = catalog
+        self._gateway_id = gateway_id
+        self._clock = clock
+
+    def write(self) -> None:
+        """Look once. A disk that does not answer is no reason not to record. Raises Unavailable, StorageFull."""
+        known = CatalogPlan(self._catalog, self._gateway_id, 0, 1).stream_ids()
+        try:
+            found = find_leftovers(self._staging, known)
+        except OSError as error:
+            log.error("leftovers_unknown", extra={"fields": {"error": error.strerror}})
+            return
+        opened = found != Leftovers()
+        if opened:
+            log.error("leftovers_found", extra={"fields": {"found": str(found)}})
+        detail = (("quarantined", str(found.quarantined)), ("unknown_streams", str(found.unknown_streams)))
+        change = AlarmChange(AlarmKind.ORPHAN_OBJECT, f"gateway:{self._gateway_id}", opened, detail)
+        write_alarms(self._catalog, self._clock, [change])
+
+
+def recover(
+    recovery: Recovery,
+    plan: CatalogPlan,
+    leftovers: LeftoverReport,
+    clock: Clock,
+    stop: threading.Event,
+    *,
+    always: bool,
+) -> None:
+    """Recover once, waiting while the catalog is away or the disk refuses; then report what nobody takes up.
+
+    One worker reports `always`, and so does each that has just set a file aside.
+    """
     while not stop.is_set():
         try:
-            recovery.run(plan.stream_ids())
+            found = recovery.run(plan.stream_ids())
+            if always or found.quarantined:
+                leftovers.write()
         except (Unavailable, StorageFull, OSError) as error:
             log.error("recovery_waits", extra={"fields": {"error": str(error)}})
             clock.wait(stop, 2.0)

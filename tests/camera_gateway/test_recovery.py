@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -10,19 +12,21 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from camera_gateway.catalog_plan import CatalogPlan
 from camera_gateway.fmp4.reader import FragmentFacts, read_fragments, read_head
 from camera_gateway.fmp4.salvage import inspect
 from camera_gateway.packets import AccessUnit
 from camera_gateway.recorder.disk import DiskSettings, DiskWriter, placed_mark
 from camera_gateway.recorder.segmenter import Segmenter
 from camera_gateway.recovery import Recovered, Recovery
+from camera_gateway.worker_process import LeftoverReport, recover
 from storage.archive import tables
 from storage.archive.ingest import Ingest
 from storage.archive.objects import DiskStore
 from storage.archive.staging import DiskPlacement
 from storage.archive.verify import Level, verify
 from storage.errors import StorageFull, Unavailable
-from storage.model import CameraSegment, GapReason, RunEnd
+from storage.model import AlarmKind, CameraSegment, GapReason, RunEnd
 from tests.camera_gateway.hall import Hall
 from tests.camera_gateway.media import units
 from tests.camera_gateway.test_segmenter import feed
@@ -217,6 +221,48 @@ def test_bytes_that_cannot_be_committed_are_kept_apart(site: Site) -> None:
     assert site.recovery.run([site.stream]) == Recovered(quarantined=1)
     (kept,) = (site.staging / "quarantine").iterdir()
     assert kept.read_bytes() == b"not a recording"
+
+
+def orphan_alarms(site: Site) -> list[tuple[str, str, bool]]:
+    rows = site.hall.rows(tables.alarm, kind=AlarmKind.ORPHAN_OBJECT.value)
+    return [(row.subject, row.detail, row.closed_us is None) for row in rows]
+
+
+def start(site: Site, index: int = 0, count: int = 1) -> None:
+    """What a worker does before it records."""
+    plan = CatalogPlan(site.hall.catalog, site.hall.gateway_id, index, count)
+    leftovers = LeftoverReport(site.staging, site.hall.catalog, site.hall.gateway_id, site.hall.clock)
+    recover(site.recovery, plan, leftovers, site.hall.clock, threading.Event(), always=index == 0)
+
+
+def test_what_nobody_takes_up_is_an_alarm_until_it_is_gone(site: Site) -> None:
+    """A catalog restored from a backup does not know the newest camera; its recordings must not be forgotten."""
+    start(site)
+    assert orphan_alarms(site) == []
+    stranger, empty, quarantine = (site.staging / name for name in (str(uuid4()), str(uuid4()), "quarantine"))
+    for folder in (stranger, empty, quarantine, site.staging / str(site.stream)):
+        folder.mkdir(parents=True)
+    (stranger / f"{uuid4()}.part").write_bytes(b"footage")
+    (quarantine / f"{uuid4()}.part").write_bytes(b"damaged")
+    start(site)
+    subject, detail = f"gateway:{site.hall.gateway_id}", '{"quarantined": "1", "unknown_streams": "1"}'
+    assert orphan_alarms(site) == [(subject, detail, True)]
+    assert len(list(site.staging.rglob("*.part"))) == 2
+    shutil.rmtree(stranger)
+    shutil.rmtree(quarantine)
+    start(site)
+    assert [opened for *_, opened in orphan_alarms(site)] == [False]
+
+
+def test_another_worker_reports_what_it_has_set_aside_itself(site: Site) -> None:
+    start(site, index=1, count=2)
+    assert orphan_alarms(site) == []
+    second = site.hall.add_camera("rtsp://127.0.0.1/second")
+    folder = site.staging / str(second)
+    folder.mkdir(parents=True)
+    (folder / f"{uuid4()}.part").write_bytes(b"not a recording")
+    start(site, index=1, count=2)
+    assert [opened for *_, opened in orphan_alarms(site)] == [True]
 
 
 def test_the_mark_is_a_second_name_of_the_part_file(tmp_path: Path) -> None:
