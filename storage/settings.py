@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 from storage.errors import ConfigurationError
+from storage.logs import scrub
 
 T = TypeVar("T")
 
@@ -41,7 +42,7 @@ def load_settings(kind: type[T], path: Path | None, **overrides: Any) -> T:
 
 
 def describe_settings(settings: Any, *, prefix: str = "") -> list[tuple[str, str, str]]:
-    """(dotted key, effective value with secrets starred, help) of every setting, in order."""
+    """(dotted key, effective value with secrets and URLs' passwords starred, help) of every setting, in order."""
     rows: list[tuple[str, str, str]] = []
     for item in dataclasses.fields(settings):
         value = getattr(settings, item.name)
@@ -56,8 +57,8 @@ def describe_settings(settings: Any, *, prefix: str = "") -> list[tuple[str, str
 
 def _shown(value: Any) -> str:
     if isinstance(value, tuple):
-        return "[" + ", ".join(str(item) for item in value) + "]"
-    return str(value)
+        return "[" + ", ".join(scrub(str(item)) for item in value) + "]"
+    return scrub(str(value))
 
 
 def _read_toml(path: Path) -> dict[str, Any]:

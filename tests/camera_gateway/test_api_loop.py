@@ -225,11 +225,14 @@ async def test_an_idle_desk_leaves() -> None:
 def test_check_shows_settings_with_secrets_starred(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     config = tmp_path / "gateway.toml"
     config.write_text(
-        '[storage]\nkind = "s3"\nendpoint = "x:1"\nbucket = "b"\nsecret_key = "hidden"\n', encoding="utf-8"
+        'catalog_url = "postgresql://hall:hidden@db/hall"\n'
+        '[storage]\nkind = "s3"\nendpoint = "x:1"\nbucket = "b"\nsecret_key = "hidden"\n',
+        encoding="utf-8",
     )
     assert main(["check", "--config", str(config)]) == 0
     shown = capsys.readouterr().out
     assert "storage.secret_key = ***" in shown
+    assert "catalog_url = postgresql://***@db/hall" in shown
     assert "hidden" not in shown
 
 
