@@ -13,7 +13,7 @@ DEMO ?=
 DEMO_PORT ?= 18000
 NAME ?= first_light
 MINUTES ?= 60
-PYTEST ?= -n 2 --dist loadgroup --durations 15
+PYTEST ?= -n 2 --dist loadscope --no-loadscope-reorder --durations 15
 
 BIN := $(VENV)/bin
 PY := $(BIN)/python

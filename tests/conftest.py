@@ -6,10 +6,13 @@ import sys
 from collections.abc import Iterator
 
 import pytest
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 pytest_plugins = ["tests.peers.postgres", "tests.peers.ceph", "tests.fakes.archive"]
 
 SHARED_HALL = "hall"
+OWN_HALLS = frozenset(f"tests/e2e/test_{name}.py" for name in ("first_run", "lifecycle", "s3"))
 NETWORK_MARKERS = ("peer", "e2e", "net")
 """Tests that carry one of these may open Internet sockets; Unix sockets are free for all."""
 
@@ -42,16 +45,19 @@ def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
         _guard.closed = False
 
 
-@pytest.hookimpl(tryfirst=True)  # xdist reads the groups in the same hook
+class _HallScheduling(LoadScopeScheduling):  # type: ignore[misc]  # xdist leaves its base untyped
+    """With `-n 2` a file stays together, and all files that share the session's hall do."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        path = nodeid.split("::")[0]
+        return SHARED_HALL if path.startswith("tests/e2e/") and path not in OWN_HALLS else path
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling:
+    """Who gets which tests."""
+    return _HallScheduling(config, log)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """For two workers (`-n 2 --dist loadgroup`): a file stays together, and all tests of the session's hall do.
-
-    Those come first, because they take the longest.
-    """
-    items.sort(key=lambda item: _group(item) != SHARED_HALL)
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(_group(item)))
-
-
-def _group(item: pytest.Item) -> str:
-    return SHARED_HALL if "wired_hall" in getattr(item, "fixturenames", ()) else item.path.as_posix()
+    """Whole halls first: they take the longest. (The order of files is kept by `--no-loadscope-reorder`.)"""
+    items.sort(key=lambda item: "e2e" not in item.path.parts)
