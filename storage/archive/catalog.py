@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, InterfaceError, OperationalError
+from sqlalchemy.exc import ArgumentError, DatabaseError, DBAPIError, IntegrityError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from storage.archive.migrations import head_revision, revision_of
@@ -62,7 +62,7 @@ class Catalog:
         """A connection that sees one snapshot and may not write. Keep it short: never stream media under it.
 
         Raises:
-            Unavailable: `catalog_away` or `catalog_busy`.
+            Unavailable: `catalog_away`, `catalog_busy` or `catalog_damaged`.
         """
         with _translated(), self._engine.connect() as plain:
             conn = plain.execution_options(**self._read_options())
@@ -77,7 +77,7 @@ class Catalog:
         under 50 ms.
 
         Raises:
-            Unavailable: `catalog_away` or `catalog_busy`.
+            Unavailable: `catalog_away`, `catalog_busy` or `catalog_damaged`.
             Conflict: `catalog_conflict`: a constraint refused the rows.
             StorageFull: no room on the catalog's disk.
         """
@@ -176,8 +176,25 @@ def _translated() -> Iterator[None]:
         raise Conflict("catalog_conflict", f"a constraint of the catalog refused the rows: {error.orig}") from error
     except (OperationalError, InterfaceError) as error:
         raise _operational(error) from error
+    except DatabaseError as error:
+        if _is_damage(error):
+            raise _damaged(error) from error
+        raise
     except PoolTimeoutError as error:
         raise Unavailable("catalog_busy", "all connections to the catalog are taken") from error
+
+
+def _is_damage(error: DBAPIError) -> bool:
+    """SQLITE_CORRUPT and SQLITE_NOTADB, which the driver raises as nothing more special than DatabaseError."""
+    return getattr(error.orig, "sqlite_errorname", "").startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB"))
+
+
+def _damaged(error: DBAPIError) -> Unavailable:
+    return Unavailable(
+        "catalog_damaged",
+        f"the catalog's file is damaged ({error.orig}): stop all Sunhall processes, keep a copy of the file, "
+        "restore the last backup, start, and run `sunhall-console verify` (docs/storage.md)",
+    )
 
 
 def _operational(error: DBAPIError) -> Exception:

@@ -176,6 +176,26 @@ def test_a_failed_migration_changes_nothing(tmp_path: Path) -> None:
     engine.dispose()
 
 
+@pytest.mark.parametrize("damage", ["head", "pages"])
+def test_a_damaged_file_is_unavailable_and_says_what_to_do(tmp_path: Path, fake_clock: FakeClock, damage: str) -> None:
+    path = tmp_path / "c.sqlite"
+    migrate(f"sqlite:///{path}")
+    content = path.read_bytes()
+    path.write_bytes(
+        b"x" * 4096 + content[4096:] if damage == "head" else content[:4096] + b"\xff" * len(content[4096:])
+    )
+    catalog = Catalog.open(f"sqlite:///{path}", fake_clock)
+
+    def use() -> None:
+        with catalog.read() as conn:
+            conn.execute(select(tables.account)).all()
+
+    with pytest.raises(Unavailable, match=r"restore the last backup.*verify") as refused:
+        use()
+    assert refused.value.code == "catalog_damaged"
+    catalog.close()
+
+
 def test_a_write_is_all_or_nothing(any_hall: Hall) -> None:
     def write_half() -> None:
         with any_hall.catalog.write() as conn:
