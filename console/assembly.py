@@ -115,6 +115,10 @@ def open_ports(settings: ConsoleSettings, clock: Clock, catalog: Catalog, author
     """The real ones; keys are made at the first start."""
     key = DeviceKey.load_or_create(settings.keys / "console.key")
     node_id = register_node(catalog, clock, key.public)
+    stores = open_stores(settings)
+    for store in stores.values():
+        if isinstance(store, DiskStore):
+            store.remove_old_drafts()
     client = httpx.Client(
         timeout=httpx.Timeout(settings.gateway.timeout_s, connect=5.0), trust_env=False, follow_redirects=False
     )
@@ -122,7 +126,7 @@ def open_ports(settings: ConsoleSettings, clock: Clock, catalog: Catalog, author
     return Ports(
         clock=clock,
         catalog=catalog,
-        stores=open_stores(settings),
+        stores=stores,
         gateway=gateway,
         staged=gateway,
         live=gateway,

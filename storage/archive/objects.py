@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import logging
 import os
 import shutil
 import tempfile
@@ -21,8 +22,12 @@ from uuid import UUID
 from storage.errors import Conflict, InvalidInput, ObjectMissing, StorageFull, Unavailable
 from storage.files import publish, remove, sync_folder, sync_published
 
+log = logging.getLogger(__name__)
+
 CHUNK = 256 * 1024
 """Bytes per piece when an object is read."""
+
+_DRAFT_AGE_S = 86_400.0
 
 
 class ObjectStore(Protocol):
@@ -158,6 +163,22 @@ class DiskStore:
                     raise Unavailable("object_store_away", f"{self.root} does not give back what was written")
         except OSError as error:
             raise Unavailable("object_store_away", f"cannot write below {self.root}: {error.strerror}") from error
+
+    def remove_old_drafts(self) -> int:
+        """Remove what killed processes left half written; returns how many. Never raises, touches no object.
+
+        Only drafts older than a day, by the volume's own clock: another process may be writing one now.
+        """
+        try:
+            with _draft(self._drafts) as newest:
+                latest_s = newest.stat().st_mtime - _DRAFT_AGE_S
+            old = [path for path in self._drafts.iterdir() if path.is_file() and path.stat().st_mtime < latest_s]
+            for path in old:
+                path.unlink()
+        except OSError as error:
+            log.warning("drafts_left", extra={"fields": {"error": error.strerror}})
+            return 0
+        return len(old)
 
     def _final(self, object_id: UUID) -> Path:
         final = self.path(object_id)

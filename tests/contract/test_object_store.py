@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import random
+import shutil
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import pytest
+from minio import Minio
 from minio.commonconfig import COMPLIANCE
 from minio.retention import Retention
 
@@ -110,6 +114,47 @@ def test_ids_names_every_object(store: ObjectStore, fake_clock: FakeClock) -> No
 def test_check_passes_and_leaves_nothing(store: ObjectStore) -> None:
     store.check()
     assert list(store.ids()) == []
+
+
+def test_only_old_drafts_of_killed_processes_are_removed(tmp_path: Path, object_id: UUID) -> None:
+    store = DiskStore(tmp_path / "objects")
+    store.put_bytes(object_id, b"kept")
+    os.utime(store.path(object_id), (0, 0))
+    old, young = tmp_path / "objects" / "drafts" / "old", tmp_path / "objects" / "drafts" / "young"
+    for path, age_s in ((old, 90_000), (young, 80_000)):
+        path.write_bytes(b"half")
+        os.utime(path, (path.stat().st_mtime - age_s,) * 2)
+    assert store.remove_old_drafts() == 1
+    assert [path.name for path in young.parent.iterdir()] == ["young"]
+    assert b"".join(store.read(object_id)) == b"kept"
+    shutil.rmtree(young.parent)
+    assert store.remove_old_drafts() == 0  # a disk that refuses keeps nobody from starting
+
+
+class NotingClient:
+    """An S3 client that notes the names it is told to write."""
+
+    def __init__(self, client: Minio) -> None:
+        self._client = client
+        self.names: list[str] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._client, name)
+
+    def put_object(self, bucket: str, name: str, *rest: Any, **named: Any) -> Any:
+        self.names.append(name)
+        return self._client.put_object(bucket, name, *rest, **named)
+
+
+@pytest.mark.peer
+def test_what_a_check_writes_is_never_taken_for_an_object(s3_server: S3Server) -> None:
+    bucket = s3_server.bucket()
+    client = NotingClient(s3_server.client())
+    S3Store(client, bucket).check()  # type: ignore[arg-type]  # everything else is the client's
+    (name,) = client.names
+    with pytest.raises(ValueError, match="badly formed"):
+        UUID(hex=name.removeprefix("objects/"))
+    assert list(s3_server.client().list_objects(bucket, recursive=True)) == []
 
 
 def test_disk_check_fails_when_the_folder_is_gone(tmp_path: Path) -> None:
