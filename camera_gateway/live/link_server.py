@@ -6,7 +6,9 @@ import asyncio
 import json
 import logging
 import socket
+import sys
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 from camera_gateway.live import unix_path, wire
@@ -16,6 +18,9 @@ from storage.errors import MediaError
 log = logging.getLogger(__name__)
 
 _LIMIT = 1 << 20
+
+_KEEP_PATH: dict[str, Any] = {"cleanup_socket": False} if sys.version_info >= (3, 13) else {}
+"""From 3.13 on asyncio looks at the socket's path in the loop to remove it at the end; `_listen` does that."""
 
 
 class LinkServer:
@@ -34,7 +39,7 @@ class LinkServer:
 
     async def start(self) -> None:
         listening = await asyncio.to_thread(_listen, self._path)
-        self._server = await asyncio.start_unix_server(self._serve, sock=listening, limit=_LIMIT)
+        self._server = await asyncio.start_unix_server(self._serve, sock=listening, limit=_LIMIT, **_KEEP_PATH)
 
     async def stop(self) -> None:
         if self._server is not None:
