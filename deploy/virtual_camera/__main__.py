@@ -64,7 +64,8 @@ def _announce(hall: Hall, as_json: bool) -> None:
         print(json.dumps(facts, ensure_ascii=False), flush=True)
         return
     for camera in facts["cameras"]:
-        print(f"{camera['name']}  {camera['onvif_url']}  {camera['username']} / {camera['password']}")
+        password = camera["password"] if sys.stdout.isatty() else "***"  # not into a log
+        print(f"{camera['name']}  {camera['onvif_url']}  {camera['username']} / {password}")
     print(f"control: http://127.0.0.1:{facts['control']}/v1/cameras", flush=True)
 
 
