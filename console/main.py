@@ -6,7 +6,8 @@ import argparse
 import getpass
 import logging
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from console.assembly import Console, assemble, open_ports, open_stores, staging_folders
@@ -87,29 +88,25 @@ def run(settings: ConsoleSettings, _options: argparse.Namespace) -> int:
     configure_logging(settings.log_level)
     logging.getLogger("httpx").setLevel(logging.WARNING)  # it logs every URL at info
     clock = SystemClock()
-    catalog = Catalog.open(settings.catalog, clock)
-    catalog.require_head()
-    files, authority = tls_files(settings, clock)
-    context = server_context(files)
-    console = assemble(settings, open_ports(settings, clock, catalog, files.authority))
-    parts: list[Part] = list(console.parts)
-    if authority is not None:
-        parts.append(CertificateKeeper(authority, context, clock))
-    parts.append(HttpsServer(console.app, settings.listen.host, settings.listen.port, context, clock))
-    parts.append(Announcement(settings, files, console))
-    signals = StopSignal()
-    signals.install()
-    try:
+    with _catalog(settings, clock) as catalog:
+        files, authority = tls_files(settings, clock)
+        context = server_context(files)
+        console = assemble(settings, open_ports(settings, clock, catalog, files.authority))
+        parts: list[Part] = list(console.parts)
+        if authority is not None:
+            parts.append(CertificateKeeper(authority, context, clock))
+        parts.append(HttpsServer(console.app, settings.listen.host, settings.listen.port, context, clock))
+        parts.append(Announcement(settings, files, console))
+        signals = StopSignal()
+        signals.install()
         run_parts(parts, signals.event)
-    finally:
-        catalog.close()
     return 0
 
 
 def check(settings: ConsoleSettings, _options: argparse.Namespace) -> int:
     """Print every setting with its value and meaning."""
     for key, value, meaning in describe_settings(settings):
-        sys.stdout.write(f"{key} = {scrub(value)}\n    {meaning}\n")
+        sys.stdout.write(f"{key} = {value}\n    {meaning}\n")
     return 0
 
 
@@ -126,11 +123,10 @@ def verify_archive(settings: ConsoleSettings, options: argparse.Namespace) -> in
 
     The exit status: 0 all is as it must be, 1 something is wrong, 2 not everything could be looked at.
     """
-    catalog = Catalog.open(settings.catalog, SystemClock())
     try:
-        catalog.require_head()
-        places: dict[str, ReadableStore] = {**open_stores(settings), **staging_folders(settings, catalog)}
-        report = verify(catalog, places, Level.named(options.level))
+        with _catalog(settings, SystemClock()) as catalog:
+            places: dict[str, ReadableStore] = {**open_stores(settings), **staging_folders(settings, catalog)}
+            report = verify(catalog, places, Level.named(options.level))
     except Unavailable as error:
         sys.stderr.write(f"sunhall-console: could not look: {scrub(error.message)}\n")
         return NOT_LOOKED_AT
@@ -141,7 +137,8 @@ def verify_archive(settings: ConsoleSettings, options: argparse.Namespace) -> in
 
 def show_setup_code(settings: ConsoleSettings, _options: argparse.Namespace) -> int:
     """Print the code; 1 when the first run is over."""
-    code = _console(settings).setup.ensure_code()
+    with _console(settings) as console:
+        code = console.setup.ensure_code()
     if code is None:
         sys.stderr.write("sunhall-console: the first run is over: an administrator exists\n")
         return FAILED
@@ -151,14 +148,14 @@ def show_setup_code(settings: ConsoleSettings, _options: argparse.Namespace) -> 
 
 def create_account(settings: ConsoleSettings, options: argparse.Namespace) -> int:
     """Add an account; whoever may run this can read the node's own disk."""
-    console = _console(settings)
-    if console.setup.needed():
-        raise ConfigurationError(
-            "setup_needed", "finish the first run in a browser: it makes the hall and its administrator"
-        )
-    password = getpass.getpass("password: ") if sys.stdin.isatty() else sys.stdin.readline().rstrip("\n")
-    roles = [Role(role) for role in options.role]
-    made = console.accounts.create(ANONYMOUS, options.login, options.name or options.login, password, roles)
+    with _console(settings) as console:
+        if console.setup.needed():
+            raise ConfigurationError(
+                "setup_needed", "finish the first run in a browser: it makes the hall and its administrator"
+            )
+        password = getpass.getpass("password: ") if sys.stdin.isatty() else sys.stdin.readline().rstrip("\n")
+        roles = [Role(role) for role in options.role]
+        made = console.accounts.create(ANONYMOUS, options.login, options.name or options.login, password, roles)
     sys.stdout.write(f"account {made['login']} made\n")
     return 0
 
@@ -209,11 +206,22 @@ def tls_files(settings: ConsoleSettings, clock: Clock) -> tuple[TlsFiles, LocalA
     return authority.files, authority
 
 
-def _console(settings: ConsoleSettings) -> Console:
-    clock = SystemClock()
+@contextmanager
+def _catalog(settings: ConsoleSettings, clock: Clock) -> Iterator[Catalog]:
+    """The catalog, which must be at this program's revision; closed at the end."""
     catalog = Catalog.open(settings.catalog, clock)
-    catalog.require_head()
-    return assemble(settings, open_ports(settings, clock, catalog, None))
+    try:
+        catalog.require_head()
+        yield catalog
+    finally:
+        catalog.close()
+
+
+@contextmanager
+def _console(settings: ConsoleSettings) -> Iterator[Console]:
+    clock = SystemClock()
+    with _catalog(settings, clock) as catalog:
+        yield assemble(settings, open_ports(settings, clock, catalog, None))
 
 
 if __name__ == "__main__":
