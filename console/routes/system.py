@@ -21,21 +21,38 @@ NOT_BUILT = """<!doctype html><html lang="zh-CN"><meta charset="utf-8"><title>é˜
 
 
 class WebFiles:
-    """The built front end: a fixed list of files, made at start, so that no path can lead out of the folder."""
+    """The built front end by a list of its files, so that no path can lead out of the folder.
+
+    The list is made again when the page was built again, so that a running console serves what is there.
+    """
 
     def __init__(self, folder: Path) -> None:
         """Raises nothing when the folder is missing: then a page says how to build it."""
-        found = sorted(path for path in folder.rglob("*") if path.is_file()) if folder.is_dir() else []
-        self._files = {path.relative_to(folder).as_posix(): path for path in found}
+        self._folder = folder
+        self._built = self._page_time()
+        self._files = self._listed()
 
     def find(self, name: str) -> Path | None:
         """The file of that path below the folder."""
+        built = self._page_time()
+        if built != self._built or (name.startswith(ASSETS) and name not in self._files):
+            self._built, self._files = built, self._listed()
         return self._files.get(name)
 
     @property
     def index(self) -> Path | None:
         """The application's one page."""
-        return self._files.get("index.html")
+        return self.find("index.html")
+
+    def _listed(self) -> dict[str, Path]:
+        found = self._folder.rglob("*") if self._folder.is_dir() else ()
+        return {path.relative_to(self._folder).as_posix(): path for path in found if path.is_file()}
+
+    def _page_time(self) -> int:
+        try:
+            return (self._folder / "index.html").stat().st_mtime_ns
+        except OSError:
+            return 0
 
 
 def router(files: WebFiles, authority: Path | None, guard: Guard) -> APIRouter:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import time
 from collections.abc import Callable
@@ -97,6 +98,23 @@ def test_the_front_end_is_served_with_its_routes(tmp_path: Path) -> None:
         assert browser.get("/favicon.svg").headers["cache-control"] == "no-cache"
         for path in ("/../secret.txt", "/%2e%2e/secret.txt", "/assets/..%2f..%2fsecret.txt"):
             assert "outside" not in browser.get(path).text
+
+
+def test_a_running_console_serves_what_was_built_again(tmp_path: Path) -> None:
+    files = WebFiles(tmp_path / "dist")
+    assert files.find("index.html") is None
+    (tmp_path / "dist" / "assets").mkdir(parents=True)
+    for name in ("index.html", "assets/main-1a2b.js"):
+        (tmp_path / "dist" / name).write_text(name)
+    old = files.find("assets/main-1a2b.js")
+    assert files.index is not None
+    assert old is not None
+    (tmp_path / "dist" / "assets" / "main-3c4d.js").write_text("new")
+    assert files.find("assets/main-3c4d.js") is not None
+    old.unlink()
+    os.utime(tmp_path / "dist" / "index.html", ns=(1, 1))
+    assert files.find("assets/main-1a2b.js") is None
+    assert files.find("assets/../../secret") is None
 
 
 def test_without_a_built_front_end_the_page_says_how(tmp_path: Path) -> None:
