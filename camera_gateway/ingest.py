@@ -95,13 +95,24 @@ class StreamIngest:
             try:
                 self.run_once()
             except SourceFault as fault:
-                self._on_fault(fault, began_us)
+                if not self._stopping.is_set():  # else it is our own closing that broke the session
+                    self._on_fault(fault, began_us)
             tries = 0 if self._got_frames else min(tries + 1, len(BACKOFF_S))
             began_us = 0
             if not self._stopping.is_set():
                 self._pause(tries)
-        if self._segmenter is not None:
-            self._segmenter.end(*self._end)
+        self._end_recording()
+
+    def _end_recording(self) -> None:
+        """End the run; without one the gap that is open gets the reason of the end: nobody tries any more."""
+        if self._segmenter is None:
+            return
+        end, detail = self._end
+        if self._segmenter.recording:
+            self._segmenter.end(end, detail)
+        else:
+            reason = GapReason.MAINTENANCE if end is RunEnd.STOPPED else GapReason(end.value)
+            self._note_gap(reason, detail, self._clock.now_us())
 
     def run_once(self) -> None:
         """One session with the camera. Raises SourceFault; returns when asked to stop."""

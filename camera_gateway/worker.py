@@ -229,7 +229,7 @@ class Worker:
             active.ingest.ask_stop(end, detail)
         for stream_id, active in leaving:
             active.ingest.stop(end, detail)
-            if not active.plan.recorded:
+            if not active.plan.recorded or end is RunEnd.PLAN:
                 self._board.remove(stream_id)
                 self._forgotten.add(stream_id)
 

@@ -39,6 +39,7 @@ class Rig:
     guard: FakeGuard = field(default_factory=FakeGuard)
     sessions: list[FakeSource] = field(default_factory=list)
     opening: SourceFault | None = None
+    breaks_when_closed: bool = False
 
     def __post_init__(self) -> None:
         settings = DiskSettings(self.root / "staging")
@@ -50,15 +51,19 @@ class Rig:
         self.worker.attach(self.outlet)
 
     def _source(self) -> FakeSource:
-        source = FakeSource(self.clock, self.frames, opening=self.opening, before_each=lambda index: self._pace(index))
+        source = FakeSource(
+            self.clock, self.frames, opening=self.opening, before_each=lambda index: self._pace(source, index)
+        )
         self.sessions.append(source)
         return source
 
-    def _pace(self, index: int) -> None:
+    def _pace(self, source: FakeSource, index: int) -> None:
         """Before its last frame a camera waits until the test lets it go on, or it is closed."""
-        hold, source = self.hold, self.sessions[-1]
+        hold = self.hold
         while index == len(self.frames) - 1 and not source.closed and not hold.wait(0.02):
             continue
+        if source.closed and self.breaks_when_closed:
+            raise SourceFault(GapReason.NETWORK, "the connection broke")
 
     def end_session(self) -> None:
         """Let the session that runs now end; the next one waits again."""
@@ -156,6 +161,35 @@ def test_a_disabled_camera_rests_as_maintenance_and_an_unrecorded_one_as_plan(tm
         rig.worker.refresh()
         rig.wait(lambda: rig.reports.last[one.id].recording == GapReason.MAINTENANCE.value)
         rig.wait(lambda: sorted(rig.archive.ends) == [RunEnd.MAINTENANCE, RunEnd.PLAN])
+
+
+def test_a_stream_that_is_unplanned_while_its_camera_is_away_rests_as_plan(tmp_path: Path) -> None:
+    rig = Rig(tmp_path, units("h264"), opening=AWAY)
+    one, two, three = camera(), camera(), camera()
+    rig.plan.plans = [one, two, three]
+    with rig.running():
+        rig.wait(lambda: rig.archive.gaps == [GapReason.UNREACHABLE] * 3)
+        rig.plan.plans = [replace(one, recorded=False), three]  # the second one is retired
+        rig.worker.refresh()
+        rig.wait(lambda: len(rig.archive.gaps) == 5)
+        assert rig.archive.last_gaps[one.id] is GapReason.PLAN
+        assert rig.archive.last_gaps[two.id] is GapReason.MAINTENANCE
+        rig.wait(lambda: one.id not in rig.reports.last)  # nothing is said any more of what it did when recorded
+    assert rig.archive.last_gaps[three.id] is GapReason.MAINTENANCE  # the gateway was stopped in order
+    assert len(rig.archive.gaps) == 6
+
+
+def test_a_session_that_breaks_because_it_is_closed_ends_its_run_as_it_was_told(tmp_path: Path) -> None:
+    rig = Rig(tmp_path, units("h264"))
+    rig.breaks_when_closed = True
+    one = camera()
+    rig.plan.plans = [one]
+    with rig.running():
+        rig.wait(lambda: one.id in rig.reports.last and rig.reports.last[one.id].recording == RECORDED)
+        rig.plan.plans = [replace(one, recorded=False)]
+        rig.worker.refresh()
+        rig.wait(lambda: rig.archive.ends == [RunEnd.PLAN])
+    assert rig.archive.gaps == []
 
 
 def test_a_full_disk_is_told_and_recording_returns(tmp_path: Path) -> None:

@@ -51,6 +51,11 @@ class FakeArchive:
         """Reasons of gaps told by themselves, in order."""
         return [event[3] for event in self.events if event[0] == "gap"]
 
+    @property
+    def last_gaps(self) -> dict[object, object]:
+        """The reason that was told last, by stream."""
+        return {event[1]: event[3] for event in self.events if event[0] == "gap"}
+
     def _note(self, *event: object) -> None:
         if self.away:
             raise Unavailable("catalog_away", "the test took the catalog away")
