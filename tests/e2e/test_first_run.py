@@ -128,9 +128,13 @@ def test_a_camera_is_registered_by_address_and_moves(
         expect(dialog.locator(".probe-picture img")).to_be_visible()
         expect(dialog).to_contain_text(camera["serial"])
         dialog.locator(".map-rows button.ghost").last.click()
+        dialog.locator('[name="from0_0"]').fill("2026-01-02T08:30")
         dialog.locator('[data-action="register"]').click()
         row = page.locator("tr[data-camera]")
         expect(row).to_contain_text("1号窗口")
+        row.locator("a").first.click()
+        expect(page.locator("tr", has_text="2026-01-02 08:30")).to_contain_text("1号窗口")
+        page.goto(empty_hall.url + "/cameras")
 
         watcher = new_page()
         watcher.goto(empty_hall.url + "/login")

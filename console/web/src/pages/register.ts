@@ -2,7 +2,9 @@
 import { html, type TemplateResult } from "lit";
 import { api, ApiError } from "../core/api.ts";
 import { addressFault } from "../core/rules.ts";
+import { store } from "../core/session.ts";
 import { offsetText } from "../core/text.ts";
+import { fromLocal, toLocal } from "../core/time.ts";
 import type { Found, ProbeAnswer, ServiceWindow } from "../core/types.ts";
 import { code, errorText, t } from "../i18n/index.ts";
 import { openDialog, type DialogHandle } from "../ui/dialog.ts";
@@ -15,7 +17,8 @@ export const CAMERA_ROLES = ["front", "overhead", "panorama", "outdoor"] as cons
 interface Wanted {
   number: number;
   name: string;
-  windows: { window_id: string; role: string }[];
+  /** `from`: local time of the hall, as the field has it. */
+  windows: { window_id: string; role: string; from: string }[];
 }
 
 interface Form {
@@ -179,7 +182,13 @@ async function register(form: Form): Promise<void> {
   await api.post("/api/devices", {
     ...connectionOf(form),
     name: form.name.trim() || form.address.trim(),
-    channels: form.channels,
+    channels: form.channels.map((channel) => ({
+      ...channel,
+      windows: channel.windows.map(({ window_id, role, from }) => {
+        const from_us = fromLocal(from, store.zone);
+        return { window_id, role, ...(Number.isNaN(from_us) ? {} : { from_us }) };
+      }),
+    })),
   });
 }
 
@@ -270,6 +279,15 @@ function channelBlock(
                 one.role = value;
               },
             )}
+            ${field({
+              label: t("map.from"),
+              name: `from${index}_${at}`,
+              type: "datetime-local",
+              value: one.from,
+              change: (value) => {
+                one.from = value;
+              },
+            })}
             <button
               type="button"
               class="ghost square"
@@ -288,7 +306,11 @@ function channelBlock(
         class="ghost"
         ?disabled=${windows.length === 0}
         @click=${() => {
-          channel.windows.push({ window_id: windows[0]?.id ?? "", role: "front" });
+          channel.windows.push({
+            window_id: windows[0]?.id ?? "",
+            role: "front",
+            from: toLocal(store.clock.nowUs(), store.zone),
+          });
           handle.redraw();
         }}
       >
