@@ -38,9 +38,9 @@ SEND_BUFFER = 64 << 10
 """Bytes that the kernel may hold for a viewer: its own default is over a minute of a tile."""
 
 
+@end_on_programming_errors()
 def run_api(settings: GatewaySettings, desk_command: Sequence[str], stop: threading.Event) -> int:
     """Answer consoles until `stop`; returns the exit status. `desk_command` starts the device desk."""
-    end_on_programming_errors()
     clock = SystemClock()
     catalog = Catalog.open(settings.catalog, clock)
     gateway_id = own_node(catalog, settings.keys)

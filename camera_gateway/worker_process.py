@@ -49,9 +49,9 @@ class CatalogReports:
         write_alarms(self._catalog, self._clock, [change])
 
 
+@end_on_programming_errors()
 def run_worker(settings: GatewaySettings, index: int, stop: threading.Event) -> int:
     """Record this worker's share until `stop`; returns the exit status."""
-    end_on_programming_errors()
     clock = SystemClock()
     catalog = Catalog.open(settings.catalog, clock)
     gateway_id = own_node(catalog, settings.keys)

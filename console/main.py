@@ -82,9 +82,9 @@ def parser() -> argparse.ArgumentParser:
     return made
 
 
+@end_on_programming_errors()
 def run(settings: ConsoleSettings, _options: argparse.Namespace) -> int:
     """Serve until a signal: 0 after a drain, 130 after a second signal, 70 after a programming error in a thread."""
-    end_on_programming_errors()
     configure_logging(settings.log_level)
     logging.getLogger("httpx").setLevel(logging.WARNING)  # it logs every URL at info
     clock = SystemClock()

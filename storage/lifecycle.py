@@ -10,7 +10,8 @@ import logging
 import os
 import signal
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from types import FrameType
 from typing import Protocol
 
@@ -51,12 +52,18 @@ class StopSignal:
         self.event.set()
 
 
-def end_on_programming_errors() -> None:
-    """From now on a thread that dies of an exception ends the process at once, with status 70.
+@contextmanager
+def end_on_programming_errors() -> Iterator[None]:
+    """While it lasts, a thread that dies of an exception ends the process at once, with status 70.
 
-    Better to start again and recover than to go on half alive.
+    Better to start again and recover than to go on half alive. Use: as a decorator of a process's `run`.
     """
+    before = threading.excepthook
     threading.excepthook = _leave
+    try:
+        yield
+    finally:
+        threading.excepthook = before
 
 
 def _leave(caught: threading.ExceptHookArgs) -> None:

@@ -311,9 +311,9 @@ def test_a_programming_error_ends_the_process_so_that_it_is_started_again() -> N
         "from storage.archive.periodic import Periodic\n"
         "from storage.clock import SystemClock\n"
         "from storage.lifecycle import end_on_programming_errors\n"
-        "end_on_programming_errors()\n"
-        "Periodic('broken', lambda: 1 / 0, SystemClock(), interval_s=1.0).start()\n"
-        "threading.Event().wait(50)"
+        "with end_on_programming_errors():\n"
+        "    Periodic('broken', lambda: 1 / 0, SystemClock(), interval_s=1.0).start()\n"
+        "    threading.Event().wait(50)"
     )
     ended = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, timeout=60, check=False)
     assert ended.returncode == PROGRAMMING_ERROR

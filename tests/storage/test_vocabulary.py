@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from storage.clock import US, FakeClock
 from storage.errors import InvalidInput
 from storage.ids import new_id, parse_id
-from storage.lifecycle import run_parts
+from storage.lifecycle import end_on_programming_errors, run_parts
 from storage.logs import LineFormatter, RepeatedFault, scrub
 from storage.model import CoverageState, GapReason, RunEnd, Span, case_key
 
@@ -131,3 +131,10 @@ def test_a_part_that_cannot_start_stops_the_others() -> None:
 
 def test_uuid_type() -> None:
     assert isinstance(new_id(FakeClock()), UUID)
+
+
+def test_the_hook_that_ends_a_process_leaves_with_its_run() -> None:
+    before = threading.excepthook
+    with end_on_programming_errors():
+        assert threading.excepthook is not before
+    assert threading.excepthook is before
