@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import threading
 from collections.abc import Iterator
 
 import pytest
@@ -44,14 +43,6 @@ def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
         return (yield)
     finally:
         _guard.closed = False
-
-
-@pytest.fixture(autouse=True)
-def thread_hook() -> Iterator[None]:
-    """A program's `main` that a test runs in this process may end it on errors in threads; no other test may suffer."""
-    before = threading.excepthook
-    yield
-    threading.excepthook = before
 
 
 class _HallScheduling(LoadScopeScheduling):  # type: ignore[misc]  # xdist leaves its base untyped
