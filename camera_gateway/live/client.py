@@ -14,6 +14,7 @@ from uuid import UUID
 
 from camera_gateway.board import StreamState
 from camera_gateway.live import unix_path, wire
+from camera_gateway.stats import WorkerStats
 from camera_gateway.tap import LiveFormat, LiveUnit
 from storage.clock import Clock
 
@@ -97,6 +98,10 @@ class LiveClient:
         if states:
             rows = [state_message(key, roles.get(key, ""), state) for key, state in states.items()]
             self._put(wire.pack_json(wire.Kind.STATES, rows))
+
+    def send_stats(self, stats: WorkerStats) -> None:
+        """Tell what the worker measured."""
+        self._put(wire.pack_json(wire.Kind.STATS, stats.to_json()))
 
     def _put(self, message: bytes) -> None:
         with self._ready:

@@ -13,6 +13,7 @@ from uuid import UUID
 
 from camera_gateway.live import unix_path, wire
 from camera_gateway.live.hub import Hub
+from camera_gateway.stats import FleetStats, WorkerStats
 from storage.errors import MediaError
 
 log = logging.getLogger(__name__)
@@ -26,9 +27,10 @@ _KEEP_PATH: dict[str, Any] = {"cleanup_socket": False} if sys.version_info >= (3
 class LinkServer:
     """Listens on a Unix socket for the gateway's own ingest workers."""
 
-    def __init__(self, path: Path, hub: Hub) -> None:
+    def __init__(self, path: Path, hub: Hub, stats: FleetStats | None = None) -> None:
         self._path = path
         self._hub = hub
+        self._stats = stats
         self._writers: dict[asyncio.StreamWriter, int] = {}
         self._server: asyncio.Server | None = None
 
@@ -36,6 +38,11 @@ class LinkServer:
     def workers(self) -> int:
         """How many workers are connected."""
         return len(self._writers)
+
+    @property
+    def indexes(self) -> frozenset[int]:
+        """Which workers are connected, by the index that they said in their greeting."""
+        return frozenset(index for index in self._writers.values() if index >= 0)
 
     async def start(self) -> None:
         listening = await asyncio.to_thread(_listen, self._path)
@@ -70,15 +77,17 @@ class LinkServer:
                 length, kind = wire.HEAD.unpack(head)
                 if not 0 < length <= wire.MAX_MESSAGE:
                     raise MediaError("live_message_invalid", f"a message of {length} bytes")
-                self._take(kind, await reader.readexactly(length - 1), mine)
+                self._take(kind, await reader.readexactly(length - 1), mine, writer)
         except (asyncio.IncompleteReadError, ConnectionError, MediaError, ValueError, KeyError) as error:
             log.info("worker_link_ended", extra={"fields": {"error": type(error).__name__}})
         finally:
-            self._writers.pop(writer, None)
+            index = self._writers.pop(writer, -1)
+            if self._stats is not None and index not in self.indexes:
+                self._stats.lose(index)
             writer.close()
             self._hub.lose(mine)
 
-    def _take(self, kind: int, body: bytes, mine: set[UUID]) -> None:
+    def _take(self, kind: int, body: bytes, mine: set[UUID], writer: asyncio.StreamWriter) -> None:
         if kind == wire.Kind.UNIT:
             self._hub.take_unit(*wire.unpack_unit(body))
         elif kind == wire.Kind.FORMAT:
@@ -88,6 +97,10 @@ class LinkServer:
         elif kind == wire.Kind.DROPPED:
             dropped = json.loads(body)
             self._hub.take_dropped(UUID(dropped["stream"]), int(dropped["frames"]))
+        elif kind == wire.Kind.HELLO:
+            self._writers[writer] = int(json.loads(body)["worker"])
+        elif kind == wire.Kind.STATS and self._stats is not None:
+            self._stats.take(WorkerStats.from_json(json.loads(body)))
 
 
 def _listen(path: Path) -> socket.socket:

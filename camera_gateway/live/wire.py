@@ -25,6 +25,7 @@ class Kind(IntEnum):
     FORMAT = 3
     UNIT = 4
     DROPPED = 5  # {"stream", "frames"}
+    STATS = 6  # WorkerStats as JSON, every few seconds
     WATCH = 16  # ["stream id", ...]: all that are watched now
     REFRESH = 17  # {}: read the plan now
 
