@@ -62,6 +62,24 @@ class ProcessSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class MetricsSettings:
+    """Who may read `/metrics` and `/health`, which are not signed."""
+
+    subnets: tuple[str, ...] = option(
+        ("127.0.0.0/8", "::1/128"), "addresses that may read /metrics and /health without a signature; empty: nobody"
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class TranscodeSettings:
+    """H.265 pictures turned into H.264 for browsers that cannot show them."""
+
+    at_once: int = option(2, "tiles or clips transcoded at the same time, each in a process of its own; 0: never")
+    nice: int = option(10, "how far these processes stand back for recording: 0 (not at all) to 19")
+    linger_s: float = option(8.0, "seconds that a tile's transcoder stays after its last viewer left")
+
+
+@dataclass(frozen=True, slots=True)
 class GatewaySettings:
     """All settings of the camera gateway."""
 
@@ -74,6 +92,8 @@ class GatewaySettings:
     cameras: CameraSettings = section(CameraSettings, "how cameras are reached")
     recording: RecordingSettings = section(RecordingSettings, "how recordings are written")
     processes: ProcessSettings = section(ProcessSettings, "how the work is divided")
+    metrics: MetricsSettings = section(MetricsSettings, "who may read /metrics and /health")
+    transcode: TranscodeSettings = section(TranscodeSettings, "H.265 turned into H.264 for browsers that need it")
 
     @property
     def catalog(self) -> str:
@@ -125,14 +145,19 @@ def check_settings(settings: GatewaySettings) -> None:
         raise ConfigurationError("listen_port", "listen.port must be between 1 and 65535")
     if settings.processes.workers < 0:
         raise ConfigurationError("workers", "processes.workers must be 0 (one per core) or greater")
+    if settings.transcode.at_once < 0 or not 0 <= settings.transcode.nice <= 19:
+        raise ConfigurationError("transcode", "transcode.at_once must be 0 or greater, transcode.nice 0 to 19")
     _positive(settings)
-    for subnet in settings.cameras.subnets:
+    _networks("cameras.subnets", settings.cameras.subnets)
+    _networks("metrics.subnets", settings.metrics.subnets)
+
+
+def _networks(key: str, subnets: tuple[str, ...]) -> None:
+    for subnet in subnets:
         try:
             ipaddress.ip_network(subnet)
         except ValueError as error:
-            raise ConfigurationError(
-                "subnet", f"cameras.subnets: {subnet} is no network such as 10.1.0.0/16"
-            ) from error
+            raise ConfigurationError("subnet", f"{key}: {subnet} is no network such as 10.1.0.0/16") from error
 
 
 def _positive(settings: GatewaySettings) -> None:
@@ -143,6 +168,7 @@ def _positive(settings: GatewaySettings) -> None:
         "recording.segment_s": settings.recording.segment_s,
         "recording.sync_interval_s": settings.recording.sync_interval_s,
         "recording.ring_mb": settings.recording.ring_mb,
+        "transcode.linger_s": settings.transcode.linger_s,
     }
     for key, value in values.items():
         if value <= 0:

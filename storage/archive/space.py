@@ -82,7 +82,14 @@ class DiskGuard:
         self._subject = subject
         self._samples: deque[tuple[float, int]] = deque()
         self._alarmed: dict[AlarmKind, bool] = {}
+        self._forecast_s: int | None = None
         self._lock = threading.Lock()
+
+    @property
+    def forecast_s(self) -> int | None:
+        """Seconds until the reserve is reached, as the last `check` saw free space fall (what is written less what
+        retention deletes); None: it does not fall, or nobody has looked for long enough."""
+        return self._forecast_s
 
     def admit(self, size_bytes: int) -> None:
         """Return when `size_bytes` more may be written.
@@ -100,7 +107,7 @@ class DiskGuard:
     def check(self) -> None:
         """Measure, and open or close the alarms; call it about once a minute."""
         free = self._volume.usage().free_bytes
-        left_s = self._seconds_left(free)
+        left_s = self._forecast_s = self._seconds_left(free)
         self._set(AlarmKind.DISK_FULL, free < self._rules.reserve_bytes, {"free_bytes": free})
         soon = left_s is not None and left_s < self._rules.horizon_s
         self._set(AlarmKind.DISK_FORECAST, soon, {"free_bytes": free, "seconds_left": left_s or 0})

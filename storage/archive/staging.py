@@ -97,6 +97,15 @@ class StagingFolder:
             with suppress(ValueError):
                 yield UUID(hex=path.stem)
 
+    def waiting(self) -> tuple[int, float | None]:
+        """How many files wait here, and since when the oldest does (Unix seconds, by its last write)."""
+        count, oldest = 0, None
+        for path in self.root.glob("*.staged"):
+            with suppress(FileNotFoundError):
+                written = path.stat().st_mtime
+                count, oldest = count + 1, written if oldest is None else min(oldest, written)
+        return count, oldest
+
     def total_bytes(self) -> int:
         """Bytes waiting here."""
         total = 0
