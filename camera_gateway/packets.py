@@ -133,12 +133,17 @@ class SourceSettings:
 
 
 class SourceFault(SunhallError):
-    """A camera stream cannot be had any more; `reason` is the gap's reason and `evidence` says what was seen."""
+    """A camera stream cannot be had any more; `reason` is the gap's reason and `evidence` says what was seen.
 
-    def __init__(self, reason: GapReason, evidence: str) -> None:
+    `unreadable` says that the device answers but our engine does not understand it (a message against the rules, a
+    codec or packetisation that it does not know): another engine may.
+    """
+
+    def __init__(self, reason: GapReason, evidence: str, *, unreadable: bool = False) -> None:
         super().__init__(reason.value, evidence)
         self.reason = reason
         self.evidence = evidence
+        self.unreadable = unreadable
 
 
 class SourceListener(Protocol):

@@ -11,6 +11,7 @@ import itertools
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Protocol
 from urllib.parse import quote, urlsplit, urlunsplit
 
 import av
@@ -67,6 +68,22 @@ class _ParserDelay:
         if 0 < step < _LONGEST_STEP:
             self._interval += (step - self._interval) / 16
         return round(self._interval * 100 / 9)
+
+
+class BlockingSource(Protocol):
+    """One session that is read in a thread of its own (`LibavSource` puts it behind the packet port)."""
+
+    def open(self, settings: SourceSettings) -> None:
+        """Connect; raises SourceFault."""
+        ...
+
+    def units(self) -> Iterator[AccessUnit]:
+        """The pictures in decoding order, until `close`; raises SourceFault when the session ends."""
+        ...
+
+    def close(self) -> None:
+        """Ends `units` soon; from any thread."""
+        ...
 
 
 class PyavSource:

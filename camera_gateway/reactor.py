@@ -67,6 +67,11 @@ class Reactor:
         if self._watchers.pop(descriptor, None) is not None:
             self._poll.unregister(descriptor)
 
+    @property
+    def watching(self) -> int:
+        """How many descriptors are watched."""
+        return len(self._watchers)
+
     def call_soon(self, call: Callback) -> None:
         """In the next round."""
         self._soon.append(call)

@@ -18,6 +18,7 @@ from camera_gateway.onvif.discovery import Discovered, DiscoveryMode, FoundDevic
 from camera_gateway.onvif.model import ChannelFacts, DeviceFacts, ProbeResult, StreamFacts
 from camera_gateway.packets import SourceFault, SourceSettings
 from camera_gateway.pyav_source import with_credentials
+from camera_gateway.reactor import Reactor
 from storage.clock import FakeClock
 from storage.errors import ConfigurationError, InvalidInput
 from storage.identity.boxes import SecretBox
@@ -56,8 +57,8 @@ class Desk:
         self.sources: list[FakeSource] = []
         clock = FakeClock()
 
-        def source() -> FakeSource:
-            self.sources.append(FakeSource(clock, units("h264"), opening=fault))
+        def source(reactor: Reactor) -> FakeSource:
+            self.sources.append(FakeSource(reactor, units("h264"), opening=fault))
             return self.sources[-1]
 
         self.desk = DeviceDesk(self.prober, FakeSearcher(), Looker(source, clock), self.box, clock)
