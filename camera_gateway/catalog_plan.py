@@ -10,7 +10,7 @@ from uuid import UUID
 from sqlalchemy import Connection, delete, insert, select, update
 
 from camera_gateway.board import StreamState
-from camera_gateway.plan import DevicePlan, StreamPlan
+from camera_gateway.plan import DevicePlan, PlanMode, StreamPlan
 from storage.archive.alarms import close_alarm, open_alarm
 from storage.archive.catalog import Catalog
 from storage.archive.tables import channel, device, node, stream, stream_state
@@ -104,9 +104,9 @@ class CatalogPlan:
                 row.auth_failures,
             )
             owner = devices.setdefault(row.device_id, plan)
-            plans.append(
-                StreamPlan(*(row.id, row.channel_id, row.role, row.uri, row.transport, row.codec, row.recorded), owner)
-            )
+            mode = PlanMode.RECORD if row.recorded else PlanMode.OFF
+            what = (row.id, row.channel_id, row.role, row.uri, row.transport, row.codec)
+            plans.append(StreamPlan(*what, mode, owner, planned=row.recorded, engine=row.engine))
         return sorted(plans, key=lambda plan: plan.id)
 
     def stream_ids(self) -> set[UUID]:

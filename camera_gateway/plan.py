@@ -3,8 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Protocol
 from uuid import UUID
+
+
+class PlanMode(StrEnum):
+    """What a stream has to do now."""
+
+    RECORD = "record"
+    STANDBY = "standby"  # connected, kept in a pre-roll ring, not recorded
+    OFF = "off"  # not recorded; connected only while somebody watches
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +33,7 @@ class DevicePlan:
 
 @dataclass(frozen=True, slots=True)
 class StreamPlan:
-    """One stream of a device."""
+    """One stream of a device, and what its camera's recording plan asks of it at the moment it was read."""
 
     id: UUID
     channel_id: UUID
@@ -32,8 +41,31 @@ class StreamPlan:
     uri: str
     transport: str
     codec: str
-    recorded: bool
+    mode: PlanMode
     device: DevicePlan
+    planned: bool = True
+    """Its camera's plan takes this stream: whenever it is not recorded there is a gap. False: it never is."""
+    reason: str = ""
+    """Why it is not recorded now, for the gap's detail: `code` or `code: name of the schedule`; empty when it is."""
+    until_us: int | None = None
+    """The mode may change then by the plan alone: read the plan again at that moment. None: no such edge is near."""
+    pre_roll_s: int = 0
+    post_roll_s: int = 0
+    """A motion's recording goes on so long after its end."""
+    audio: bool = False
+    metadata: bool = False
+    """ONVIF events of this camera may turn STANDBY into recording: the stream of events is wanted."""
+    engine: str = ""  # "" (automatic) | rtsp | libav
+
+    @property
+    def recorded(self) -> bool:
+        """Whether it has to be recorded now."""
+        return self.mode is PlanMode.RECORD
+
+    @property
+    def connected(self) -> bool:
+        """Whether its camera has to be connected, viewers or not."""
+        return self.mode is not PlanMode.OFF
 
 
 class PlanSource(Protocol):

@@ -56,6 +56,31 @@ class GapReason(StrEnum):
     UNKNOWN = "unknown"  # none of the above has evidence
 
 
+class RecordingMode(StrEnum):
+    """When a camera is recorded (录像计划)."""
+
+    ALWAYS = "always"  # 全天
+    PERIODS = "periods"  # 服务时段: its schedule's, its windows' or the hall's
+    EVENT = "event"  # 事件触发: a visit at its windows, or motion, with pre-roll
+    OFF = "off"  # 停录
+
+
+class StreamPolicy(StrEnum):
+    """Which of a camera's streams are recorded."""
+
+    AUTO = "auto"  # the main stream, and beside an H.265 main its H.264 substream
+    MAIN = "main"
+    SUB = "sub"
+    BOTH = "both"
+
+
+class DayKind(StrEnum):
+    """How a day of the calendar differs from the plain week."""
+
+    HOLIDAY = "holiday"  # 放假: closed
+    WORKDAY = "workday"  # 调休上班: worked as another weekday
+
+
 class DerivedState(StrEnum):
     """States that coverage queries add to what was written, so that every instant is in exactly one span."""
 
@@ -212,6 +237,7 @@ class AlarmKind(StrEnum):
     CHAIN_BROKEN = "chain_broken"
     ORPHAN_OBJECT = "orphan_object"
     SEVERAL_ROLES = "several_roles"
+    CALENDAR_UNLOADED = "calendar_unloaded"  # plans need a year whose holidays nobody has entered
 
 
 @dataclass(frozen=True, slots=True)

@@ -237,13 +237,14 @@ stream = Table(
     _text("profile_token"),
     _text("uri"),  # RTSP without credentials
     Column("transport", String(8), nullable=False, default="tcp"),  # tcp | udp
+    Column("engine", String(8), nullable=False, server_default=""),  # "" (automatic) | rtsp | libav
     _code("codec"),  # h264 | h265
     Column("width", Integer, nullable=False, default=0),
     Column("height", Integer, nullable=False, default=0),
     Column("fps_milli", Integer, nullable=False, default=0),
     Column("gop_ms", Integer, nullable=False, default=0),
     Column("bitrate_kbit", Integer, nullable=False, default=0),
-    _flag("recorded", default=False),
+    _flag("recorded", default=False),  # its camera's plan takes this stream; when, is for `recording_plan` to say
     UniqueConstraint("channel_id", "role"),
 )
 stream_state = Table(  # what the gateway last saw; written on change and every ten seconds
@@ -257,6 +258,13 @@ stream_state = Table(  # what the gateway last saw; written on change and every 
     _text("recording_cause"),
     _us("recording_since_us"),
     _us("last_frame_us", nullable=True),
+    Column("engine", String(8), nullable=False, server_default=""),  # rtsp | libav: which one reads it now
+    _text("engine_note"),  # why it is not the first choice
+    Column("transport", String(8), nullable=False, server_default=""),  # tcp | udp | tls, as it runs now
+    Column("clock_offset_us", BigInteger, nullable=True),  # camera minus hall, from RTCP sender reports
+    Column("clock_error_us", BigInteger, nullable=True),
+    Column("fps_milli", Integer, nullable=False, server_default="0"),  # measured; 0: not known yet
+    Column("bitrate_kbit", Integer, nullable=False, server_default="0"),
     _us("updated_us"),
 )
 camera_window = Table(  # which camera sees which window, with history
@@ -270,6 +278,91 @@ camera_window = Table(  # which camera sees which window, with history
     _us("to_us", nullable=True),
     _ref("account_id", "account", nullable=True),
     Index("ix_camera_window_window_id_from_us", "window_id", "from_us"),
+)
+
+# --- recording plans ------------------------------------------------------------------------------------------------
+schedule = Table(  # a named week of periods (班次)
+    "schedule",
+    metadata,
+    _id(),
+    _ref("hall_id", "hall"),
+    _text("name"),
+    _text("name_sort"),
+    _flag("follows_calendar", default=True),  # holidays close it, 调休 workdays open it
+    _us("created_us"),
+    UniqueConstraint("hall_id", "name"),
+)
+schedule_period = Table(
+    "schedule_period",
+    metadata,
+    _id(),
+    _ref("schedule_id", "schedule"),
+    Column("weekday", Integer, nullable=False),  # ISO 8601: Monday is 1
+    Column("from_minute", Integer, nullable=False),  # minutes after the hall's midnight
+    Column("to_minute", Integer, nullable=False),  # above 1440: into the next day
+)
+window_hours = Table(  # what a window's service hours are, where they are not simply the hall's
+    "window_hours",
+    metadata,
+    Column("window_id", Id, ForeignKey("service_window.id"), primary_key=True),
+    _ref("schedule_id", "schedule", nullable=True),  # null: the hall's periods
+    Column("lunch_weekdays", Integer, nullable=False, default=0),  # 午间值班: bit 0 is Monday
+)
+calendar_year = Table(  # years whose holidays are known: without its row a year is not loaded
+    "calendar_year",
+    metadata,
+    Column("hall_id", Id, ForeignKey("hall.id"), primary_key=True),
+    Column("year", Integer, primary_key=True),
+    _text("source"),  # the notice it was taken from
+    _us("loaded_us"),
+    _ref("account_id", "account", nullable=True),
+)
+calendar_day = Table(  # days that differ from the plain week
+    "calendar_day",
+    metadata,
+    Column("hall_id", Id, ForeignKey("hall.id"), primary_key=True),
+    Column("day", String(10), primary_key=True),  # YYYY-MM-DD in the hall's zone
+    _code("kind"),  # DayKind
+    Column("as_weekday", Integer, nullable=False, default=0),  # a workday is worked as this one; 0: closed
+    _text("name"),
+)
+retention_class = Table(  # how long recordings are kept, and on what basis (保存期限类别)
+    "retention_class",
+    metadata,
+    _id(),
+    _ref("hall_id", "hall"),
+    _text("name"),
+    _text("name_sort"),
+    Column("days", Integer, nullable=False),
+    _text("basis"),
+    _us("created_us"),
+    UniqueConstraint("hall_id", "name"),
+)
+recording_plan = Table(  # when a camera is recorded; a camera without a row: always
+    "recording_plan",
+    metadata,
+    Column("channel_id", Id, ForeignKey("channel.id"), primary_key=True),
+    _code("mode"),  # RecordingMode
+    _ref("schedule_id", "schedule", nullable=True),  # null: its windows' hours, else the hall's
+    _code("streams"),  # StreamPolicy
+    Column("pre_roll_s", Integer, nullable=False, default=10),
+    Column("post_roll_s", Integer, nullable=False, default=30),
+    _flag("on_visit", default=True),
+    _flag("on_motion", default=True),
+    _flag("extend_visits", default=True),  # a visit open at closing time keeps its window's cameras recorded
+    Column("extend_after_s", Integer, nullable=False, default=600),
+    Column("extend_cap_s", Integer, nullable=False, default=7200),
+    Column("keep_days", Integer, nullable=False, default=0),  # 0: no rule of its own
+    _ref("retention_class_id", "retention_class", nullable=True),
+    _flag("audio", default=False),
+    _text("audio_basis"),  # 依据: required while audio is on
+    _ref("audio_account_id", "account", nullable=True),
+    _us("audio_us", nullable=True),
+    Column("version", Integer, nullable=False, default=1),
+    _us("updated_us"),
+    _ref("account_id", "account", nullable=True),
+    Index("ix_recording_plan_schedule_id", "schedule_id"),
+    Index("ix_recording_plan_retention_class_id", "retention_class_id"),
 )
 
 # --- workstations ---------------------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from camera_gateway.board import RECORDED, StateBoard
 from camera_gateway.fake_source import FakeSource
 from camera_gateway.ingest import IngestParts
 from camera_gateway.packets import AccessUnit, SourceFault
-from camera_gateway.plan import DevicePlan, StreamPlan
+from camera_gateway.plan import DevicePlan, PlanMode, StreamPlan
 from camera_gateway.recorder.disk import DiskSettings, DiskWriter
 from camera_gateway.worker import Worker, WorkerSettings
 from storage.clock import SystemClock
@@ -89,7 +89,16 @@ class Rig:
 
 def camera(*, recorded: bool = True, version: int = 1, enabled: bool = True, failures: int = 0) -> StreamPlan:
     device = DevicePlan(uuid4(), enabled, "admin", b"", version, failures)
-    return StreamPlan(uuid4(), uuid4(), "main", "rtsp://127.0.0.1/x", "tcp", "h264", recorded, device)
+    return StreamPlan(
+        uuid4(),
+        uuid4(),
+        "main",
+        "rtsp://127.0.0.1/x",
+        "tcp",
+        "h264",
+        PlanMode.RECORD if recorded else PlanMode.OFF,
+        device,
+    )
 
 
 def test_a_planned_stream_is_recorded_and_a_stop_is_told(tmp_path: Path) -> None:
@@ -157,7 +166,7 @@ def test_a_disabled_camera_rests_as_maintenance_and_an_unrecorded_one_as_plan(tm
     with rig.running():
         rig.wait(lambda: len(rig.reports.last) == 2)
         rig.wait(lambda: all(state.recording == RECORDED for state in rig.reports.last.values()))
-        rig.plan.plans = [replace(one, device=replace(one.device, enabled=False)), replace(two, recorded=False)]
+        rig.plan.plans = [replace(one, device=replace(one.device, enabled=False)), replace(two, mode=PlanMode.OFF)]
         rig.worker.refresh()
         rig.wait(lambda: rig.reports.last[one.id].recording == GapReason.MAINTENANCE.value)
         rig.wait(lambda: sorted(rig.archive.ends) == [RunEnd.MAINTENANCE, RunEnd.PLAN])
@@ -169,7 +178,7 @@ def test_a_stream_that_is_unplanned_while_its_camera_is_away_rests_as_plan(tmp_p
     rig.plan.plans = [one, two, three]
     with rig.running():
         rig.wait(lambda: rig.archive.gaps == [GapReason.UNREACHABLE] * 3)
-        rig.plan.plans = [replace(one, recorded=False), three]  # the second one is retired
+        rig.plan.plans = [replace(one, mode=PlanMode.OFF), three]  # the second one is retired
         rig.worker.refresh()
         rig.wait(lambda: len(rig.archive.gaps) == 5)
         assert rig.archive.last_gaps[one.id] is GapReason.PLAN
@@ -186,7 +195,7 @@ def test_a_session_that_breaks_because_it_is_closed_ends_its_run_as_it_was_told(
     rig.plan.plans = [one]
     with rig.running():
         rig.wait(lambda: one.id in rig.reports.last and rig.reports.last[one.id].recording == RECORDED)
-        rig.plan.plans = [replace(one, recorded=False)]
+        rig.plan.plans = [replace(one, mode=PlanMode.OFF)]
         rig.worker.refresh()
         rig.wait(lambda: rig.archive.ends == [RunEnd.PLAN])
     assert rig.archive.gaps == []
@@ -226,7 +235,7 @@ def test_an_unrecorded_stream_is_opened_only_when_somebody_watches(tmp_path: Pat
 def test_viewers_of_an_unrecorded_substream_are_told_whether_the_camera_is_recorded(tmp_path: Path) -> None:
     rig = Rig(tmp_path, units("h264"))
     main = camera()
-    sub = replace(main, id=uuid4(), role="sub", recorded=False)
+    sub = replace(main, id=uuid4(), role="sub", mode=PlanMode.OFF)
     rig.plan.plans = [main, sub]
 
     def told(recording: str) -> bool:
