@@ -6,6 +6,7 @@ nothing is read beyond fixed limits.
 
 from __future__ import annotations
 
+import io
 import json
 import struct
 from collections.abc import Iterator
@@ -102,6 +103,23 @@ def read_fragments(file: BinaryIO, start: int) -> Iterator[FragmentFacts]:
         expected = facts.end_time
         yield facts
         start = facts.end
+
+
+def read_samples(data: bytes) -> Iterator[tuple[SampleFacts, bytes]]:
+    """Each frame of some whole fragments, one fragment after the other.
+
+    Raises:
+        MediaError: `fragment_torn`: they are not whole; the frames before that have been given.
+    """
+    end = 0
+    for facts in read_fragments(io.BytesIO(data), 0):
+        end = facts.end
+        at = end - sum(sample.size for sample in facts.samples)
+        for sample in facts.samples:
+            yield sample, data[at : at + sample.size]
+            at += sample.size
+    if end != len(data):
+        raise MediaError("fragment_torn", "the fragments end within one")
 
 
 def _read_fragment(file: BinaryIO, start: int) -> FragmentFacts:

@@ -1,6 +1,6 @@
 """Init segments, fragments in both framings, and the random access index at the end of a file.
 
-Files hold fragments of at most a second; viewers get one frame per fragment. Both have one video track with
+Files hold fragments of about half a second; viewers get one frame per fragment. Both have one video track with
 timescale 90000, movie durations of 0 (which puts browsers into live mode) and true sync flags.
 """
 
@@ -10,10 +10,12 @@ import json
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from uuid import UUID
 
 from camera_gateway.fmp4.boxes import box, full_box
 from camera_gateway.fmp4.parameters import VideoFormat
+from camera_gateway.packets import AccessUnit
 
 TIMESCALE = 90_000
 IDENTITY_UUID = UUID("6f0d3a52-9d0b-4c1e-9a51-73756e68616c")
@@ -23,18 +25,7 @@ _MATRIX = struct.pack(">9I", 0x10000, 0, 0, 0, 0x10000, 0, 0, 0, 0x40000000)
 _SYNC = 0x0200_0000
 _NOT_SYNC = 0x0101_0000
 _FRAME = struct.Struct(">I4s I4sII I4s I4sIIIII I4sIQ I4sIIiI I4s")
-_RUN_HEAD = struct.Struct(">I4s I4sII I4s I4sII I4sIQ I4sIIi")
-_RUN_SAMPLE = struct.Struct(">IIIi")
-
-
-@dataclass(frozen=True, slots=True)
-class Sample:
-    """One frame in a file: duration and composition offset in 1/90000 s."""
-
-    data: bytes
-    duration: int
-    offset: int
-    key: bool
+_MDAT_HEAD = struct.Struct(">I4s")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,22 +54,50 @@ def frame_fragment(sequence: int, decode_time: int, duration: int, offset: int, 
     return head + data
 
 
-def fragment(sequence: int, decode_time: int, samples: Sequence[Sample]) -> bytes:
-    """Several frames as one `moof` and `mdat`; `decode_time` is that of the first."""
-    count = len(samples)
-    trun = 20 + 16 * count
-    moof = 68 + trun
-    parts = [
-        _RUN_HEAD.pack(
-            *(moof, b"moof", 16, b"mfhd", 0, sequence & 0xFFFFFFFF, moof - 24, b"traf"),
-            *(16, b"tfhd", 0x020000, 1, 20, b"tfdt", 0x0100_0000, decode_time),
-            *(trun, b"trun", 0x0100_0F01, count, moof + 8),
-        )
-    ]
-    parts += [_RUN_SAMPLE.pack(s.duration, len(s.data), _SYNC if s.key else _NOT_SYNC, s.offset) for s in samples]
-    parts.append(struct.pack(">I4s", 8 + sum(len(s.data) for s in samples), b"mdat"))
-    parts += [s.data for s in samples]
-    return b"".join(parts)
+def fragment_parts(
+    sequence: int, decode_time: int, units: Sequence[AccessUnit], next_dts: int, more: bytes = b"", more_size: int = 0
+) -> tuple[list[bytes], int]:
+    """Several frames as one `moof` and `mdat`: the pieces to write one after the other, and their size together.
+
+    Nothing is copied but the head. `decode_time` is that of the first frame in the file; a frame lasts until the next,
+    the last until `next_dts`. `more` are further track fragments for the `moof`, whose `more_size` bytes the caller
+    puts behind the frames.
+    """
+    samples: list[int] = []
+    parts = [b""]
+    media = 0
+    ends = [unit.dts for unit in units]
+    ends.append(next_dts)
+    for index, unit in enumerate(units, 1):
+        data, dts = unit.data, unit.dts
+        size = len(data)
+        media += size
+        samples += (ends[index] - dts, size, _SYNC if unit.key else _NOT_SYNC, unit.pts - dts)
+        parts.append(data)
+    parts[0] = _fragment_head(sequence, decode_time, samples, media, more, more_size)
+    return parts, len(parts[0]) + media
+
+
+def _fragment_head(
+    sequence: int, decode_time: int, samples: list[int], media: int, more: bytes, more_size: int
+) -> bytes:
+    """`moof`, and the head of `mdat`; `samples` holds duration, size, flags and offset of each frame, flat."""
+    count = len(samples) // 4
+    track = 64 + 16 * count
+    moof = 24 + track + len(more)
+    head = _head_format(count).pack(
+        *(moof, b"moof", 16, b"mfhd", 0, sequence & 0xFFFFFFFF, track, b"traf"),
+        *(16, b"tfhd", 0x020000, 1, 20, b"tfdt", 0x0100_0000, decode_time),
+        *(20 + 16 * count, b"trun", 0x0100_0F01, count, moof + 8),
+        *samples,
+    )
+    return head + more + _MDAT_HEAD.pack(8 + media + more_size, b"mdat")
+
+
+@cache
+def _head_format(count: int) -> struct.Struct:
+    """The layout of `moof` with one track of `count` frames."""
+    return struct.Struct(">I4s I4sII I4s I4sII I4sIQ I4sIIi" + "IIIi" * count)
 
 
 def random_access_index(entries: Sequence[tuple[int, int]]) -> bytes:

@@ -117,14 +117,18 @@ class DiskChannel:
         self._recording = recording
         self._disk.put(self, len(start.head), lambda: self._disk.create(recording))
 
-    def write(self, data: bytes, note: FragmentNote) -> None:
+    def write(self, parts: list[bytes], size: int, note: FragmentNote) -> None:
         self._raise_fault()
         recording = self._recording
         if recording is None:
             raise SinkFault(GapReason.UNKNOWN, "no file is open")
-        if self.pending + len(data) > self._disk.settings.ring_bytes:
+        if self.pending + size > self._disk.settings.ring_bytes:
             raise SinkFault(GapReason.DISK_SLOW, f"{self.pending} bytes wait for the disk")
-        self._disk.put(self, len(data), lambda: self._disk.append(recording, data, note))
+        self._disk.put(self, size, lambda: self._disk.append(recording, b"".join(parts), note))
+
+    def read_back(self, limit: int, deliver: Callable[[bytes], None]) -> None:
+        recording = self._recording
+        self._disk.put(self, 0, lambda: deliver(self._disk.last_group(recording, limit)))
 
     def finish(self, t1_us: int) -> None:
         recording, self._recording = self._recording, None
@@ -216,7 +220,7 @@ class DiskWriter:
     def create(self, recording: _Recording) -> None:
         try:
             recording.path.parent.mkdir(exist_ok=True)
-            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+            flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
             recording.descriptor = os.open(recording.path, flags, 0o600)
             self._put_bytes(recording, recording.start.head)
         except OSError as error:
@@ -237,6 +241,18 @@ class DiskWriter:
         if note.starts_with_key:
             recording.index.append((note.decode_time, offset))
         recording.note = note
+
+    def last_group(self, recording: _Recording | None, limit: int) -> bytes:
+        if recording is None or recording.broken or recording.descriptor < 0 or not recording.index:
+            return b""
+        start = recording.index[-1][1]
+        size = recording.size - start
+        try:
+            data = os.pread(recording.descriptor, size, start) if size <= limit else b""
+        except OSError as error:
+            log.error("group_unread", extra={"fields": {"error": error.strerror}})
+            return b""
+        return data if len(data) == size else b""
 
     def complete(self, recording: _Recording, t1_us: int) -> None:
         with self._lock:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 from uuid import UUID
@@ -34,7 +35,8 @@ class SegmentStart:
     head: bytes  # ftyp, identity and moov
 
 
-@dataclass(frozen=True, slots=True)
+# Not frozen: hundreds a second are made. Nobody changes one.
+@dataclass(slots=True)
 class FragmentNote:
     """What is true of a file once this fragment is in it."""
 
@@ -52,8 +54,17 @@ class SegmentSink(Protocol):
         """A new file. Raises SinkFault when there is no room, or the ring still holds too much."""
         ...
 
-    def write(self, data: bytes, note: FragmentNote) -> None:
-        """A whole fragment. Raises SinkFault when the ring is full or the disk failed since."""
+    def write(self, parts: list[bytes], size: int, note: FragmentNote) -> None:
+        """A whole fragment: its pieces in order, `size` bytes together. The sink keeps the list.
+
+        Raises SinkFault when the ring is full or the disk failed since.
+        """
+        ...
+
+    def read_back(self, limit: int, deliver: Callable[[bytes], None]) -> None:
+        """In order with the writes, and in the disk's thread: `deliver` gets the open file's fragments from its last
+        key frame on; no bytes when they are more than `limit`, or the disk does not have them. Never raises.
+        """
         ...
 
     def finish(self, t1_us: int) -> None:

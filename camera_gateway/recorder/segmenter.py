@@ -1,16 +1,18 @@
 """Turns one stream's access units into runs of segments. No thread and no disk of its own: pure rules.
 
 A run begins at a key frame and ends with a reason. Inside it, files are cut at the first key frame after a wall-clock
-boundary, and fragments at key frames or after a second.
+boundary, and fragments at key frames or after half a second. Units wait as they came; nothing is copied.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from uuid import UUID
 
 from camera_gateway.fmp4.parameters import ParameterSets, VideoFormat, video_format
-from camera_gateway.fmp4.writer import TIMESCALE, Identity, Sample, fragment, init_segment
+from camera_gateway.fmp4.reader import read_samples
+from camera_gateway.fmp4.writer import TIMESCALE, Identity, fragment_parts, init_segment
 from camera_gateway.packets import AccessUnit
 from camera_gateway.recorder.ports import FragmentNote, SegmentSink, SegmentStart, SinkFault
 from camera_gateway.recorder.timing import ArrivalLine, media_us, next_boundary_us
@@ -19,11 +21,15 @@ from storage.errors import MediaError
 from storage.ids import new_id
 from storage.model import GapReason, RunEnd
 
-_FRAGMENT = TIMESCALE
-"""A fragment is closed before it would become longer than this (1 s): what a kill can cost."""
+FRAGMENT = TIMESCALE // 2
+"""A fragment is closed before it would become longer than this (0.5 s): what a kill can cost, and the last frame."""
+GOP_BYTES = 4 << 20
+"""The largest group of pictures that is read back for a viewer."""
 
 _LONGEST_FRAME = 10 * TIMESCALE
 _DEFAULT_INTERVAL = 3600
+
+Deliver = Callable[[list[AccessUnit]], None]
 
 
 @dataclass(slots=True)
@@ -33,7 +39,6 @@ class _File:
     boundary_us: int
     end_us: int  # where its last fragment that the sink took ends
     frames: int = 0
-    duration: int = 0
     sequence: int = 0
 
 
@@ -44,14 +49,13 @@ class _Run:
     video: VideoFormat
     line: ArrivalLine
     file: _File
-    pending: list[Sample]
-    pending_dts: int
-    last: AccessUnit
-    interval: int = _DEFAULT_INTERVAL
+    pending: list[AccessUnit]  # never empty: the length of the newest frame is known when the next one comes
+    limit_dts: int  # a unit after this time begins a new fragment
+    interval: int = _DEFAULT_INTERVAL  # from one frame to the next, as seen last
 
 
 class Segmenter:
-    """Records one stream. `take` and `end` are called from one thread.
+    """Records one stream. All calls are made from one thread.
 
     The caller ends the run itself when the relation of media time to wall time breaks (`Timekeeper` tells), and hands
     in the line that holds.
@@ -75,6 +79,10 @@ class Segmenter:
 
         When the disk side failed, the run is ended and its fault returned: say so, go on.
         """
+        run = self._run
+        if run is not None and not unit.key and unit.dts <= run.limit_dts and unit.parameters is run.parameters:
+            run.pending.append(unit)
+            return None
         try:
             self._take(unit, line)
         except SinkFault as fault:
@@ -91,12 +99,30 @@ class Segmenter:
         except SinkFault as fault:
             self._abandon(RunEnd(fault.reason.value), fault.evidence)
 
+    def group(self, deliver: Deliver) -> list[AccessUnit] | None:
+        """The current group of pictures, for somebody who begins to watch; None when no run is open.
+
+        Returns the units that the disk has not been given, oldest first. Those before them are read back from the
+        file: `deliver` is called once, later, in the disk's thread, with the units from the key frame up to the first
+        one returned here, their `arrival_us` being the smoothed wall time. It gets none when the returned units begin
+        with the key frame, when the group has more than GOP_BYTES, or when the disk does not give it.
+        """
+        run = self._run
+        if run is None:
+            return None
+        pending = list(run.pending)
+        left = 0 if pending[0].key else GOP_BYTES - sum(len(unit.data) for unit in pending)
+        begin = _GroupBegin(run.parameters, run.file.dts0, _walls(run.line, run.file.dts0), deliver)
+        self._sink.read_back(max(left, 0), begin.take)
+        return pending
+
     def _take(self, unit: AccessUnit, line: ArrivalLine) -> None:
         run = self._run
         if run is None:
             if unit.key:
                 self._begin(unit, line)
         elif unit.parameters == run.parameters:
+            run.parameters = unit.parameters
             self._extend(run, unit)
         elif unit.key:
             self._begin(unit, line, self._hand_over(run, unit))
@@ -105,7 +131,6 @@ class Segmenter:
 
     def _hand_over(self, run: _Run, unit: AccessUnit) -> int:
         """End the run as `parameters` where `unit` begins the next one: no instant between them."""
-        self._append(run, unit.dts - run.last.dts)
         t1_us = run.line.wall_us(media_us(unit.dts))
         self._write_fragment(run, unit.dts, t1_us)
         self._close(run, t1_us, RunEnd.PARAMETERS, "")
@@ -120,33 +145,28 @@ class Segmenter:
         run_id = new_id(self._clock)
         file = self._new_file(run_id, video, unit.dts, t0_us)
         self._sink.open_run(self._stream_id, run_id, t0_us)
-        self._run = _Run(run_id, unit.parameters, video, line, file, [], unit.dts, unit)
+        # The first fragment holds one frame: a run is on the disk at once.
+        self._run = _Run(run_id, unit.parameters, video, line, file, [unit], limit_dts=unit.dts)
 
     def _extend(self, run: _Run, unit: AccessUnit) -> None:
-        run.interval = min(unit.dts - run.last.dts, _LONGEST_FRAME)
-        self._append(run, unit.dts - run.last.dts)
         if unit.key and unit.arrival_us >= run.file.boundary_us:
             self._cut(run, unit)
-        elif unit.key or unit.dts - run.pending_dts + run.interval > _FRAGMENT:
+        elif unit.key or unit.dts > run.limit_dts:
             self._write_fragment(run, unit.dts)
-        run.last = unit
-
-    def _append(self, run: _Run, duration: int) -> None:
-        """The frame before is complete now that its duration is known."""
-        last = run.last
-        run.pending.append(Sample(last.data, duration, last.pts - last.dts, last.key))
+        run.pending.append(unit)
 
     def _write_fragment(self, run: _Run, next_dts: int, t1_us: int | None = None) -> None:
-        file = run.file
-        start = run.pending_dts - file.dts0
+        file, pending = run.file, run.pending
+        start = pending[0].dts - file.dts0
         file.sequence += 1
-        file.frames += len(run.pending)
-        file.duration = next_dts - file.dts0
+        file.frames += len(pending)
         end_us = run.line.wall_us(media_us(next_dts)) if t1_us is None else t1_us
-        note = FragmentNote(start, run.pending[0].key, file.frames, file.duration, end_us)
-        data = fragment(file.sequence, start, run.pending)
-        run.pending, run.pending_dts = [], next_dts
-        self._sink.write(data, note)
+        note = FragmentNote(start, pending[0].key, file.frames, next_dts - file.dts0, end_us)
+        parts, size = fragment_parts(file.sequence, start, pending, next_dts)
+        run.interval = min(next_dts - pending[-1].dts, _LONGEST_FRAME)
+        run.limit_dts = next_dts + FRAGMENT - run.interval
+        run.pending = []
+        self._sink.write(parts, size, note)
         file.end_us = end_us
 
     def _cut(self, run: _Run, unit: AccessUnit) -> None:
@@ -167,8 +187,10 @@ class Segmenter:
 
     def _flush_last(self, run: _Run) -> int:
         """Write what is pending, with the last frame as long as the one before; returns the run's end."""
-        self._append(run, run.interval)
-        next_dts = run.last.dts + run.interval
+        pending = run.pending
+        if len(pending) > 1:
+            run.interval = min(pending[-1].dts - pending[-2].dts, _LONGEST_FRAME)
+        next_dts = pending[-1].dts + run.interval
         t1_us = run.line.wall_us(media_us(next_dts))
         self._write_fragment(run, next_dts, t1_us)
         return t1_us
@@ -183,3 +205,36 @@ class Segmenter:
         run = self._run
         if run is not None:
             self._close(run, run.file.end_us, end, detail)
+
+
+Walls = Callable[[int], int]
+
+
+def _walls(line: ArrivalLine, dts0: int) -> Walls:
+    """From ticks since `dts0` to wall time, as the line lies now: other threads must not look at it later."""
+    first_us = line.place_us(media_us(dts0))
+    minute_us = line.place_us(media_us(dts0 + 60 * TIMESCALE)) - first_us
+    return lambda ticks: first_us + minute_us * ticks // (60 * TIMESCALE)
+
+
+@dataclass(slots=True)
+class _GroupBegin:
+    """Makes access units of what was read back."""
+
+    parameters: ParameterSets
+    dts0: int
+    walls: Walls
+    deliver: Deliver
+
+    def take(self, data: bytes) -> None:
+        try:
+            units = [
+                AccessUnit(
+                    *(sample, facts.key, self.dts0 + facts.decode_time, self.dts0 + facts.decode_time + facts.offset),
+                    *(self.walls(facts.decode_time), 0.0, self.parameters),
+                )
+                for facts, sample in read_samples(data)
+            ]
+        except MediaError:
+            units = []
+        self.deliver(units)

@@ -3,6 +3,9 @@
 Arrivals are media time plus a delay that is never negative. Once a second the arrival with the least delay is kept,
 and a straight line through the last minute of those is the answer. Sums are exact integers, nothing is carried from
 one segment to the next, so there is nothing that could drift.
+
+An arrival is noted for every picture of every camera, so noting makes no objects; the line is only drawn when one is
+kept, and an answer is only computed for who asks.
 """
 
 from __future__ import annotations
@@ -21,20 +24,22 @@ CLOCK_STEP_US = 500_000
 """A jump of the wall clock against the monotonic one from which on it counts as a step."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Point:
-    media_us: int
-    arrival_us: int
-
-
 class ArrivalLine:
     """The straight line from media time to wall time for one run; both in microseconds."""
 
+    __slots__ = (
+        *("_best_delay", "_best_until", "_best_x", "_begun", "_last_us", "_offset", "_origin_media", "_origin_wall"),
+        *("_points", "_slope", "_sums"),
+    )
+
     def __init__(self) -> None:
-        self._points: deque[_Point] = deque()
-        self._origin: _Point | None = None
-        self._best: _Point | None = None
-        self._best_since = 0
+        self._begun = False
+        self._origin_media = 0
+        self._origin_wall = 0
+        self._points: deque[tuple[int, int]] = deque()  # (media, arrival) since the origin, least delayed of a second
+        self._best_x = 0  # the least delayed arrival of the second that goes on
+        self._best_delay = 0
+        self._best_until = -(1 << 62)  # before the first arrival every time is later
         self._sums = [0, 0, 0, 0]
         self._offset = 0.0
         self._slope = 1.0
@@ -42,45 +47,52 @@ class ArrivalLine:
 
     def add(self, media_us: int, arrival_us: int) -> None:
         """An arrival; media time rises from call to call."""
-        if self._origin is None:
-            self._origin = _Point(media_us, arrival_us)
-            self._best_since = media_us
-        point = _Point(media_us - self._origin.media_us, arrival_us - self._origin.arrival_us)
-        if media_us - self._best_since >= US and self._best is not None:
-            self._keep(self._best)
-            self._best, self._best_since = None, media_us
-        if self._best is None or point.arrival_us - point.media_us < self._best.arrival_us - self._best.media_us:
-            self._best = point
-            if len(self._points) < _LEAST_POINTS:
-                self._fit()
+        x = media_us - self._origin_media
+        delay = arrival_us - self._origin_wall - x
+        if x < self._best_until and delay >= self._best_delay:
+            return
+        if not self._begun:
+            self._begin(media_us, arrival_us)
+            x = delay = 0
+        elif x >= self._best_until:
+            self._keep(self._best_x, self._best_x + self._best_delay)
+            self._best_until = x + US
+        self._best_x, self._best_delay = x, delay
+        if len(self._points) < _LEAST_POINTS:
+            self._fit()
 
     def wall_us(self, media_us: int) -> int:
         """The wall time of `media_us`; never earlier than an answer before plus one, so that times only rise."""
-        if self._origin is None:
-            raise ValueError("no arrival yet")
-        x = media_us - self._origin.media_us
-        answer = self._origin.arrival_us + round(self._offset + self._slope * x)
-        self._last_us = max(answer, self._last_us + 1)
+        self._last_us = max(self.place_us(media_us), self._last_us + 1)
         return self._last_us
 
-    def _keep(self, point: _Point) -> None:
-        self._points.append(point)
-        self._sum(point, 1)
+    def place_us(self, media_us: int) -> int:
+        """The wall time of `media_us` as the line lies now, also for times long answered."""
+        if not self._begun:
+            raise ValueError("no arrival yet")
+        return self._origin_wall + round(self._offset + self._slope * (media_us - self._origin_media))
+
+    def _begin(self, media_us: int, arrival_us: int) -> None:
+        self._begun = True
+        self._origin_media, self._origin_wall = media_us, arrival_us
+        self._best_until = US
+
+    def _keep(self, x: int, y: int) -> None:
+        self._points.append((x, y))
+        self._sum(x, y, 1)
         if len(self._points) > _WINDOW:
-            self._sum(self._points.popleft(), -1)
+            self._sum(*self._points.popleft(), -1)
         self._fit()
 
-    def _sum(self, point: _Point, sign: int) -> None:
-        x, y = point.media_us, point.arrival_us
+    def _sum(self, x: int, y: int, sign: int) -> None:
         for index, value in enumerate((x, y, x * x, x * y)):
             self._sums[index] += sign * value
 
     def _fit(self) -> None:
         count = len(self._points)
         if count < _LEAST_POINTS:
-            points = [*self._points, *([self._best] if self._best else [])]
             self._slope = 1.0
-            self._offset = float(min(point.arrival_us - point.media_us for point in points))
+            self._offset = float(min([self._best_delay, *(y - x for x, y in self._points)]))
             return
         x, y, xx, xy = self._sums
         spread = count * xx - x * x
@@ -92,14 +104,16 @@ class ArrivalLine:
 class ClockWatch:
     """Notices when the wall clock jumps against the monotonic one (slewing is no jump)."""
 
+    __slots__ = ("_difference",)
+
     def __init__(self) -> None:
         self._difference: int | None = None
 
     def stepped_us(self, wall_us: int, monotonic_s: float) -> int:
         """By how much the wall clock jumped since the last call; 0 when it did not."""
-        difference = wall_us - round(monotonic_s * US)
+        difference = wall_us - int(monotonic_s * US)
         before, self._difference = self._difference, difference
-        if before is None or abs(difference - before) < CLOCK_STEP_US:
+        if before is None or -CLOCK_STEP_US < difference - before < CLOCK_STEP_US:
             return 0
         return difference - before
 
@@ -120,29 +134,31 @@ class TimeBreak:
 class Timekeeper:
     """Keeps the arrival line of one session and starts a new one when a clock jumps."""
 
+    __slots__ = ("_watch", "line")
+
     def __init__(self) -> None:
         self.line = ArrivalLine()
         self._watch = ClockWatch()
 
     def take(self, unit: AccessUnit) -> TimeBreak | None:
         """Note an arrival; a break, when this unit no longer belongs to the run before it."""
-        broken = self._find_break(unit)
-        if broken is not None:
+        stepped = self._watch.stepped_us(unit.arrival_us, unit.arrival_s)
+        broken = None
+        if stepped or unit.jumped:
+            broken = _break_of(stepped)
             self.line = ArrivalLine()
-        self.line.add(media_us(unit.dts), unit.arrival_us)
+        self.line.add(unit.dts * 100 // 9, unit.arrival_us)
         return broken
 
     def wall_us(self, unit: AccessUnit) -> int:
         """The smoothed wall time of a unit just taken."""
         return self.line.wall_us(media_us(unit.dts))
 
-    def _find_break(self, unit: AccessUnit) -> TimeBreak | None:
-        stepped = self._watch.stepped_us(unit.arrival_us, unit.arrival_s)
-        if stepped:
-            return TimeBreak(RunEnd.CLOCK_STEP, f"the wall clock jumped by {stepped / US:.3f} s")
-        if unit.jumped:
-            return TimeBreak(RunEnd.NETWORK, "the camera's timestamps jumped")
-        return None
+
+def _break_of(stepped_us: int) -> TimeBreak:
+    if stepped_us:
+        return TimeBreak(RunEnd.CLOCK_STEP, f"the wall clock jumped by {stepped_us / US:.3f} s")
+    return TimeBreak(RunEnd.NETWORK, "the camera's timestamps jumped")
 
 
 def next_boundary_us(now_us: int, interval_us: int, phase_us: int) -> int:

@@ -6,6 +6,7 @@ import hashlib
 import json
 import subprocess
 import tempfile
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from tempfile import mkdtemp
@@ -119,6 +120,7 @@ class MemorySink:
         self.finished: list[int] = []
         self.events: list[tuple[object, ...]] = []
         self.refuse: dict[str, GapReason] = {}
+        self._key_at = 0
 
     def begin(self, start: SegmentStart) -> None:
         self._maybe_refuse("begin")
@@ -126,10 +128,18 @@ class MemorySink:
         self.files.append(start.head)
         self.notes.append([])
 
-    def write(self, data: bytes, note: FragmentNote) -> None:
+    def write(self, parts: list[bytes], size: int, note: FragmentNote) -> None:
         self._maybe_refuse("write")
+        data = b"".join(parts)
+        assert len(data) == size
+        if note.starts_with_key:
+            self._key_at = len(self.files[-1])
         self.files[-1] += data
         self.notes[-1].append(note)
+
+    def read_back(self, limit: int, deliver: Callable[[bytes], None]) -> None:
+        data = self.files[-1][self._key_at :]
+        deliver(data if len(data) <= limit else b"")
 
     def finish(self, t1_us: int) -> None:
         self.finished.append(t1_us)
