@@ -1,4 +1,4 @@
-"""What every stream is doing right now: written by ingest threads, read by the catalog writer and the live link."""
+"""What every stream is doing right now: written by the ingests, read by the catalog writer and the live link."""
 
 from __future__ import annotations
 
@@ -30,6 +30,13 @@ class StreamState:
     last_frame_us: int | None = None
 
 
+@dataclass(slots=True)
+class LastFrame:
+    """When a stream's last frame came: one attribute that its ingest sets for each frame, without a lock."""
+
+    us: int | None = None
+
+
 class StateBoard:
     """Thread-safe. `take_changed` hands out what changed since the last call."""
 
@@ -38,7 +45,7 @@ class StateBoard:
         self._lock = threading.Lock()
         self._states: dict[UUID, StreamState] = {}
         self._changed: set[UUID] = set()
-        self._frames: dict[UUID, int] = {}
+        self._frames: dict[UUID, LastFrame] = {}
 
     def live(self, stream_id: UUID, live: LiveState, cause: str = "") -> None:
         """The stream's live state is `live`, because of `cause` (a gap reason's value, or empty).
@@ -62,9 +69,10 @@ class StateBoard:
             self._set(stream_id, replace(state, recording=value, recording_cause=cause, recording_since_us=since_us))
             return True
 
-    def frame(self, stream_id: UUID, arrival_us: int) -> None:
-        """A frame came: cheap, as it happens for each."""
-        self._frames[stream_id] = arrival_us
+    def last_frame(self, stream_id: UUID) -> LastFrame:
+        """Where the stream's ingest writes the arrival of each frame."""
+        with self._lock:
+            return self._frames.setdefault(stream_id, LastFrame())
 
     def remove(self, stream_id: UUID) -> None:
         """Nothing is known of the stream any more."""
@@ -86,17 +94,17 @@ class StateBoard:
     def snapshot(self) -> dict[UUID, StreamState]:
         """All states, with the time of the last frame."""
         with self._lock:
-            return {key: replace(state, last_frame_us=self._frames.get(key)) for key, state in self._states.items()}
+            return {key: self._with_frame(key, state) for key, state in self._states.items()}
 
     def take_changed(self) -> dict[UUID, StreamState]:
         """The states that changed since the last call."""
         with self._lock:
             changed, self._changed = self._changed, set()
-            return {
-                key: replace(self._states[key], last_frame_us=self._frames.get(key))
-                for key in changed
-                if key in self._states
-            }
+            return {key: self._with_frame(key, self._states[key]) for key in changed if key in self._states}
+
+    def _with_frame(self, stream_id: UUID, state: StreamState) -> StreamState:
+        seen = self._frames.get(stream_id)
+        return replace(state, last_frame_us=seen.us if seen is not None else None)
 
     def _get(self, stream_id: UUID) -> StreamState:
         known = self._states.get(stream_id)

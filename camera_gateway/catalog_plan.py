@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, bindparam, delete, insert, select, update
 
 from camera_gateway.board import StreamState
 from camera_gateway.plan import DevicePlan, PlanMode, StreamPlan
+from camera_gateway.stats import StreamStats
 from storage.archive.alarms import close_alarm, open_alarm
 from storage.archive.catalog import Catalog
 from storage.archive.tables import channel, device, node, stream, stream_state
@@ -141,19 +143,35 @@ _DEVICE_COLUMNS = (
 )
 
 
-def write_states(catalog: Catalog, clock: Clock, states: Mapping[UUID, StreamState]) -> None:
-    """Put the states into `stream_state`. Streams that have lost their row meanwhile are left out."""
+def write_states(
+    catalog: Catalog, clock: Clock, states: Mapping[UUID, StreamState], stats: Mapping[UUID, StreamStats]
+) -> None:
+    """Put the states into `stream_state`, with what was measured. Streams that have lost their row are left out."""
     if not states:
         return
+    now_us, ids = clock.now_us(), list(states)
     with catalog.write() as conn:
-        known = set(conn.execute(select(stream.c.id).where(stream.c.id.in_(list(states)))).scalars())
-        for stream_id, state in states.items():
-            if stream_id in known:
-                _write_state(conn, clock.now_us(), stream_id, state)
+        known = set(conn.execute(select(stream.c.id).where(stream.c.id.in_(ids))).scalars())
+        told = set(conn.execute(select(stream_state.c.stream_id).where(stream_state.c.stream_id.in_(ids))).scalars())
+        rows = [_state_row(key, state, stats.get(key), now_us) for key, state in states.items() if key in known]
+        changed = [row for row in rows if row["key"] in told]
+        if changed:
+            columns: dict[str, Any] = {name: bindparam(f"v_{name}") for name in _STATE_COLUMNS}
+            conn.execute(
+                update(stream_state).where(stream_state.c.stream_id == bindparam("key")).values(**columns), changed
+            )
+        made = [{name: row[f"v_{name}"] for name in _STATE_COLUMNS} for row in rows if row["key"] not in told]
+        if made:
+            conn.execute(insert(stream_state), made)
 
 
-def _write_state(conn: Connection, now_us: int, stream_id: UUID, state: StreamState) -> None:
+_STATE_COLUMNS = tuple(column.name for column in stream_state.columns)
+
+
+def _state_row(stream_id: UUID, state: StreamState, stats: StreamStats | None, now_us: int) -> dict[str, Any]:
+    stats = stats or StreamStats()
     values = {
+        "stream_id": stream_id,
         "live": state.live.value,
         "live_cause": state.live_cause,
         "live_since_us": state.live_since_us,
@@ -161,11 +179,16 @@ def _write_state(conn: Connection, now_us: int, stream_id: UUID, state: StreamSt
         "recording_cause": state.recording_cause,
         "recording_since_us": state.recording_since_us,
         "last_frame_us": state.last_frame_us,
+        "engine": stats.engine,
+        "engine_note": stats.engine_note,
+        "transport": stats.transport,
+        "clock_offset_us": stats.clock_offset_us,
+        "clock_error_us": stats.clock_error_us,
+        "fps_milli": stats.fps_milli,
+        "bitrate_kbit": stats.bitrate_kbit,
         "updated_us": now_us,
     }
-    changed = conn.execute(update(stream_state).where(stream_state.c.stream_id == stream_id).values(**values))
-    if changed.rowcount == 0:
-        conn.execute(insert(stream_state).values(stream_id=stream_id, **values))
+    return {"key": stream_id} | {f"v_{name}": value for name, value in values.items()}
 
 
 def forget_state(catalog: Catalog, stream_id: UUID) -> None:

@@ -1,22 +1,37 @@
-"""One camera stream: connects, records, feeds live viewers, and comes back by itself when the camera was away."""
+"""One camera stream: connects, records, feeds live viewers, and comes back by itself when the camera was away.
+
+Lives in its worker's reactor: every method is called there, and none of them waits.
+"""
 
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 from uuid import UUID
 
 from camera_gateway.board import RECORDED, StateBoard
+from camera_gateway.camera_clock import CameraClock
 from camera_gateway.device_gate import DeviceGate
-from camera_gateway.packets import AccessUnit, PacketSource, SourceFault, SourceSettings
-from camera_gateway.recorder.ports import SegmentSink
+from camera_gateway.pacing import Pacer, Ticket
+from camera_gateway.packets import (
+    AccessUnit,
+    AudioUnit,
+    PacketSource,
+    SenderReport,
+    SourceFault,
+    SourceInfo,
+    SourceSettings,
+)
+from camera_gateway.pre_roll import PreRoll
+from camera_gateway.reactor import Reactor, Timer
+from camera_gateway.recorder.ports import SegmentSink, SinkFault
 from camera_gateway.recorder.segmenter import Segmenter
-from camera_gateway.recorder.timing import Timekeeper
+from camera_gateway.recorder.timing import Timekeeper, media_us
+from camera_gateway.stats import StreamStats
+from camera_gateway.stream_meter import StreamMeter
 from camera_gateway.tap import Tap
-from storage.clock import Clock
 from storage.model import GapReason, LiveState, RunEnd
 
 log = logging.getLogger(__name__)
@@ -35,15 +50,24 @@ class RecordSink(SegmentSink, Protocol):
 class IngestParts:
     """What all ingests of a worker share."""
 
-    clock: Clock
+    reactor: Reactor
     board: StateBoard
     new_source: Callable[[], PacketSource]
-    pacing: threading.Semaphore  # how many cameras are being opened at once
+    pacer: Pacer
     segment_s: float
 
 
+@dataclass(frozen=True, slots=True)
+class Duty:
+    """What a stream is connected for: to be recorded, to be ready for it, or only to be watched."""
+
+    recorded: bool
+    pre_roll_s: float = 0.0  # of a stream on standby: how far back its recording is to begin
+    detail: str = ""  # why it is not recorded
+
+
 class StreamIngest:
-    """Records `stream_id` when it has a `sink`; feeds `tap` in any case. One thread."""
+    """A `SourceListener` that goes from session to session until it is stopped."""
 
     def __init__(
         self,
@@ -51,135 +75,241 @@ class StreamIngest:
         settings: Callable[[], SourceSettings],
         gate: DeviceGate,
         tap: Tap,
-        sink: RecordSink | None,
+        sink: RecordSink,
         parts: IngestParts,
+        duty: Duty,
+        on_metadata: Callable[[bytes], None],
     ) -> None:
         self.stream_id = stream_id
         self.tap = tap
-        self.recorded = sink is not None
+        self.duty = Duty(recorded=False)
+        self.meter = StreamMeter()
+        self.camera_clock = CameraClock()
         self._settings = settings
+        self._on_metadata = on_metadata
         self._gate = gate
         self._sink = sink
-        self._parts = parts
-        self._clock = parts.clock
+        self._reactor = parts.reactor
+        self._clock = parts.reactor.clock
         self._board = parts.board
-        self._segmenter = Segmenter(stream_id, sink, parts.clock, parts.segment_s) if sink is not None else None
-        self._stopping = threading.Event()
-        self._end = (RunEnd.STOPPED, "")
-        self._source: PacketSource | None = None
+        self._pacer = parts.pacer
+        self._new_source = parts.new_source
+        self._segmenter = Segmenter(stream_id, sink, self._clock, parts.segment_s)
+        self._pre_roll: PreRoll | None = None
+        self._seen = parts.board.last_frame(stream_id)
+        self._keeper = Timekeeper()
         self._told = ""  # what board and archive know: RECORDED or a gap reason's value
+        self._source: PacketSource | None = None
+        self._signing_in = False
+        self._ticket: Ticket | None = None
+        self._retry: Timer | None = None
+        self._tries = 0
         self._got_frames = False
-        self._thread = threading.Thread(target=self._run, name=f"ingest-{stream_id.hex[-6:]}", daemon=True)
+        self._newest_dts = 0
+        self._began_us = self._clock.now_us()
+        self._stopped = False
+        self.perform(duty)
 
+    # --- what it is told ---------------------------------------------------------------------------------------------
     def start(self) -> None:
-        self._thread.start()
+        """Connect for the first time."""
+        self._try()
 
-    def ask_stop(self, end: RunEnd, detail: str = "") -> None:
-        """Begin to stop; `end` becomes the reason of the run's end."""
-        self._end = (end, detail)
-        self._stopping.set()
-        source = self._source
-        if source is not None:
-            source.close()
+    def perform(self, duty: Duty) -> None:
+        """From now on the stream has this duty; the session goes on."""
+        before, self.duty = self.duty, duty
+        if duty.recorded and not before.recorded:
+            self._begin_recording()
+        elif before.recorded and not duty.recorded:
+            self._end_recording(RunEnd.PLAN, duty.detail)
+            self._told = ""
+        wanted_s = 0.0 if duty.recorded else duty.pre_roll_s
+        if wanted_s <= 0:
+            self._pre_roll = None
+        elif self._pre_roll is None or self._pre_roll.seconds != wanted_s:
+            self._pre_roll = PreRoll(wanted_s)
 
-    def stop(self, end: RunEnd = RunEnd.STOPPED, detail: str = "") -> None:
-        """Stop and wait; at most as long as the source's read timeout."""
-        self.ask_stop(end, detail)
-        self._thread.join()
-
-    def _run(self) -> None:
-        began_us = self._clock.now_us()
-        tries = 0
-        while not self._stopping.is_set():
-            self._got_frames = False
-            try:
-                self.run_once()
-            except SourceFault as fault:
-                if not self._stopping.is_set():  # else it is our own closing that broke the session
-                    self._on_fault(fault, began_us)
-            tries = 0 if self._got_frames else min(tries + 1, len(BACKOFF_S))
-            began_us = 0
-            if not self._stopping.is_set():
-                self._pause(tries)
-        self._end_recording()
-
-    def _end_recording(self) -> None:
-        """End the run; without one the gap that is open gets the reason of the end: nobody tries any more."""
-        if self._segmenter is None:
-            return
-        end, detail = self._end
-        if self._segmenter.recording:
-            self._segmenter.end(end, detail)
-        else:
-            reason = GapReason.MAINTENANCE if end is RunEnd.STOPPED else GapReason(end.value)
-            self._note_gap(reason, detail, self._clock.now_us())
-
-    def run_once(self) -> None:
-        """One session with the camera. Raises SourceFault; returns when asked to stop."""
-        source = self._parts.new_source()
-        self._source = source
-        try:
-            self._connect(source)
-            keeper = Timekeeper()
-            for unit in source.units():
-                self._take(unit, keeper)
-                if self._stopping.is_set():
-                    source.close()
-        finally:
-            self._source = None
-            source.close()
-
-    def _connect(self, source: PacketSource) -> None:
-        with self._gate.sign_in(), self._parts.pacing:
-            if self._stopping.is_set():
-                return
-            source.open(self._settings())
-
-    def _take(self, unit: AccessUnit, keeper: Timekeeper) -> None:
-        if not self._got_frames:
-            self._got_frames = True
-            self._board.live(self.stream_id, LiveState.LIVE)
-            log.info("camera_connected", extra={"fields": {"stream": self.stream_id}})
-        self._board.frame(self.stream_id, unit.arrival_us)
-        broken = keeper.take(unit)
-        if self._segmenter is not None:
-            if broken is not None:
-                self._segmenter.end(broken.end, broken.detail)
-            self._record(self._segmenter, unit, keeper)
-        self.tap.offer(unit, keeper.wall_us(unit))
-
-    def _record(self, segmenter: Segmenter, unit: AccessUnit, keeper: Timekeeper) -> None:
-        fault = segmenter.take(unit, keeper.line)
-        if fault is not None:
-            if self._board.recording(self.stream_id, fault.reason.value, fault.evidence):
-                log.error("recording_refused", extra={"fields": {"stream": self.stream_id, "reason": fault.reason}})
-            self._note_gap(fault.reason, fault.evidence, unit.arrival_us)
-        elif segmenter.recording and self._told != RECORDED:
-            self._told = RECORDED
-            self._board.recording(self.stream_id, RECORDED)
-
-    def _on_fault(self, fault: SourceFault, began_us: int) -> None:
+    def stop(self, end: RunEnd, detail: str = "") -> None:
+        """End the session and the run, for good."""
+        self._stopped = True
+        self._leave(None, admitted=False)
+        self._drop_source()
+        if self._retry is not None:
+            self._retry.cancel()
+        if self.duty.recorded:
+            self._end_recording(end, detail)
         self.tap.reset()
-        if self._segmenter is not None and self._segmenter.recording:
+
+    def watch(self) -> None:
+        """A first viewer came."""
+        self.tap.watch(self._recent, self._wall_at)
+
+    def stats(self, now_us: int) -> StreamStats:
+        """What it delivers, for metrics."""
+        session = self._source.counters if self._source is not None else None
+        stats = self.meter.stats(session, self._seen.us, now_us)
+        stats.clock_offset_us, stats.clock_error_us = self.camera_clock.offset_us, self.camera_clock.error_us
+        return stats
+
+    # --- sessions ----------------------------------------------------------------------------------------------------
+    def _try(self) -> None:
+        self._retry = None
+        if self._gate.blocked:
+            self._on_fault(self._gate.closed_fault)
+        else:
+            self._gate.enter(self._sign_in)
+
+    def _sign_in(self) -> None:
+        self._signing_in = True
+        if self._gate.blocked:
+            self._leave(None, admitted=False)
+            self._on_fault(self._gate.closed_fault)
+        else:
+            self._ticket = self._pacer.enter(self._tries, self._connect)
+
+    def _connect(self) -> None:
+        self._got_frames = False
+        self._keeper = Timekeeper()
+        source = self._new_source()
+        self._source = source
+        source.start(self._settings(), self)
+
+    def _leave(self, outcome: GapReason | None, *, admitted: bool) -> None:
+        """Give up the turns at the pacer and at the device's gate, if there are any."""
+        if self._ticket is not None:
+            ticket, self._ticket = self._ticket, None
+            self._pacer.leave(ticket)
+        if self._signing_in:
+            self._signing_in = False
+            self._gate.leave(outcome, admitted=admitted)
+        else:
+            self._gate.give_up(self._sign_in)
+
+    def _drop_source(self) -> None:
+        source, self._source = self._source, None
+        if source is not None:
+            self.meter.session_ended(source.counters)
+            source.close()
+
+    # --- what the source tells ---------------------------------------------------------------------------------------
+    def opened(self, info: SourceInfo) -> None:
+        self._leave(None, admitted=True)
+        self.meter.opened(info)
+
+    def unit(self, unit: AccessUnit) -> None:
+        self._seen.us = unit.arrival_us
+        self._newest_dts = unit.dts
+        self.meter.unit(unit)
+        if not self._got_frames:
+            self._first_frame()
+        keeper = self._keeper
+        broken = keeper.take(unit)
+        if broken is not None:
+            self._on_break(broken.end, broken.detail)
+        if self.duty.recorded:
+            fault = self._segmenter.take(unit, keeper.line)
+            if fault is not None or self._told is not RECORDED:
+                self._tell_recording(fault, unit)
+        elif self._pre_roll is not None:
+            self._pre_roll.add(unit)
+        if self.tap.watched:
+            self.tap.offer(unit, keeper.line.place_us(media_us(unit.dts)))
+
+    def audio(self, unit: AudioUnit) -> None:
+        if self.duty.recorded:
+            self._segmenter.take_audio(unit)
+
+    def metadata(self, document: bytes, _arrival_us: int) -> None:
+        self._on_metadata(document)
+
+    def sender_report(self, report: SenderReport) -> None:
+        if self._got_frames:
+            self.camera_clock.take(report.camera_us - self._keeper.line.place_us(media_us(report.dts)))
+
+    def failed(self, fault: SourceFault) -> None:
+        self._leave(fault.reason, admitted=False)
+        self._drop_source()
+        self._tries = 0 if self._got_frames else min(self._tries + 1, len(BACKOFF_S))
+        self._on_fault(fault)
+
+    def _first_frame(self) -> None:
+        self._got_frames = True
+        self._tries = 0
+        self._board.live(self.stream_id, LiveState.LIVE)
+        log.info("camera_connected", extra={"fields": {"stream": self.stream_id}})
+
+    def _on_break(self, end: RunEnd, detail: str) -> None:
+        self._segmenter.end(end, detail)
+        self.camera_clock.forget()
+        if self._pre_roll is not None:
+            self._pre_roll.clear()
+
+    def _on_fault(self, fault: SourceFault) -> None:
+        """The camera is away: end the run, say why, and try again later."""
+        if self._stopped:
+            return
+        self.tap.reset()
+        self.meter.failed(fault)
+        if self._pre_roll is not None:
+            self._pre_roll.clear()
+        if self._segmenter.recording:
             self._segmenter.end(RunEnd(fault.reason.value), fault.evidence)
             self._told = fault.reason.value  # closing the run opened the gap
+        began_us, self._began_us = self._began_us, 0
         self._note_gap(fault.reason, fault.evidence, began_us or self._clock.now_us())
         self._board.live(self.stream_id, LiveState.OFFLINE, fault.reason.value)
         fields = {"stream": self.stream_id, "reason": fault.reason.value, "evidence": fault.evidence}
         log.info("camera_away", extra={"fields": fields})
+        wait_s = BACKOFF_S[max(self._tries - 1, 0)] if not self._gate.blocked else BACKOFF_S[-1]
+        self._retry = self._reactor.call_later(wait_s, self._try)
 
-    def _note_gap(self, reason: GapReason, evidence: str, t_us: int) -> None:
+    # --- recording ---------------------------------------------------------------------------------------------------
+    def _begin_recording(self) -> None:
+        """The pre-roll of a stream on standby is recorded first."""
+        self._told = ""
+        kept = self._pre_roll.take() if self._pre_roll is not None else []
+        for unit in kept:
+            fault = self._segmenter.take(unit, self._keeper.line)
+            if fault is not None:
+                self._tell_recording(fault, unit)
+                return
+
+    def _end_recording(self, end: RunEnd, detail: str) -> None:
+        """End the run; without one the gap that is open gets the reason of the end: nobody tries any more."""
+        reason = GapReason.MAINTENANCE if end is RunEnd.STOPPED else GapReason(end.value)
+        if self._segmenter.recording:
+            self._segmenter.end(end, detail)
+            self._told = reason.value  # closing the run opened the gap
+        self._note_gap(reason, detail, self._clock.now_us(), always=True)
+
+    def _tell_recording(self, fault: SinkFault | None, unit: AccessUnit) -> None:
+        if fault is not None:
+            if self._board.recording(self.stream_id, fault.reason.value, fault.evidence):
+                log.error("recording_refused", extra={"fields": {"stream": self.stream_id, "reason": fault.reason}})
+            self._note_gap(fault.reason, fault.evidence, unit.arrival_us)
+        elif self._segmenter.recording:
+            self._told = RECORDED
+            self._began_us = 0
+            self._board.recording(self.stream_id, RECORDED)
+
+    def _note_gap(self, reason: GapReason, evidence: str, t_us: int, *, always: bool = False) -> None:
         """The board and the archive learn a reason once, and again only when it changes."""
-        if self._sink is None:
+        if not (self.duty.recorded or always):
             return
         if self._told != reason.value:
             self._told = reason.value
             self._sink.open_gap(t_us, reason, evidence)
         self._board.recording(self.stream_id, reason.value, evidence)
 
-    def _pause(self, tries: int) -> None:
-        if self._gate.blocked:
-            while not self._stopping.is_set() and self._gate.blocked:
-                self._clock.wait(self._stopping, 1.0)
-            return
-        self._clock.wait(self._stopping, BACKOFF_S[max(tries - 1, 0)])
+    # --- for viewers -------------------------------------------------------------------------------------------------
+    def _recent(self, deliver: Callable[[list[AccessUnit]], None]) -> list[AccessUnit] | None:
+        """The current group: from memory on standby, else its newest units now and the others from the disk."""
+        if self._pre_roll is not None:
+            self._reactor.call_soon(lambda: deliver([]))
+            return self._pre_roll.newest_group()
+        if not self.duty.recorded:
+            return None
+        return self._segmenter.group(lambda units: self._reactor.call_threadsafe(lambda: deliver(units)))
+
+    def _wall_at(self, dts: int) -> int:
+        return self._keeper.line.place_us(media_us(dts))

@@ -1,7 +1,8 @@
 """The light parent of the gateway: starts ingest workers and the API process, restarts them, stops them.
 
-It imports nothing heavy. Children hold two things of it: the read end of a pipe, so that they drain when it dies, and
-the gateway's lock, so that a new gateway waits until the last child of an old one is gone.
+It imports nothing heavy. Children hold three things of it: the read end of a pipe, so that they drain when it dies; the
+write end of another, on which they beat, so that it notices one that hangs; and the gateway's lock, so that a new
+gateway waits until the last child of an old one is gone.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -22,11 +23,17 @@ from storage.errors import ConfigurationError
 
 log = logging.getLogger(__name__)
 
-BACKOFF_S = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0)
+BACKOFF_S = (0.0, 0.5, 1.0, 2.0, 4.0, 8.0, 15.0)
+"""Waits before a child is started again: at once the first time, as each second of it is a second of footage."""
 WRONG_SETTINGS = 2
 _DRAIN_S = 20.0
 _LOCK_S = 30.0
 _STEADY_S = 60.0
+_TICK_S = 0.1
+_HANG_S = 10.0
+"""A child that does not beat for so long hangs, and is killed: it costs its share only until it is back."""
+_FIRST_BEAT_S = 60.0
+BEAT_VARIABLE = "SUNHALL_BEAT_FD"
 
 
 class GatewayLock:
@@ -62,6 +69,8 @@ class _Child:
     name: str
     arguments: list[str]
     process: subprocess.Popen[bytes] | None = None
+    beats: int = -1  # descriptor on which it beats
+    beat_by: float = 0.0  # when its next beat is due at the latest
     started_at: float = 0.0
     failures: int = 0
     restart_at: float = 0.0
@@ -86,7 +95,7 @@ class Supervisor:
                     self._tend(child)
                 if self._refused:
                     return WRONG_SETTINGS
-                self.clock.wait(stop, 0.5)
+                self.clock.wait(stop, _TICK_S)
         finally:
             self._stop_all()
         return 0
@@ -96,11 +105,24 @@ class Supervisor:
         if child.process is not None:
             status = child.process.poll()
             if status is None:
+                self._listen(child, child.process, now)
                 return
             self._note_end(child, status, now)
         if now >= child.restart_at:
             child.process = self._spawn(child)
-            child.started_at = now
+            child.started_at, child.beat_by = now, now + _FIRST_BEAT_S
+
+    def _listen(self, child: _Child, process: subprocess.Popen[bytes], now: float) -> None:
+        """Take its beats; kill it when they stay out, for a process that hangs does not end by itself."""
+        try:
+            if os.read(child.beats, 4096):
+                child.beat_by = now + _HANG_S
+        except BlockingIOError:
+            pass
+        if now > child.beat_by:
+            log.error("child_hangs", extra={"fields": {"child": child.name, "pid": process.pid}})
+            process.kill()
+            child.beat_by = now + _HANG_S
 
     def _note_end(self, child: _Child, status: int, now: float) -> None:
         if now - child.started_at > _STEADY_S:
@@ -116,13 +138,17 @@ class Supervisor:
 
     def _spawn(self, child: _Child) -> subprocess.Popen[bytes]:
         # Two arenas: each ingest thread would otherwise keep a heap of its own.
-        environment = {**os.environ, "MALLOC_ARENA_MAX": "2"}
-        process = subprocess.Popen(
-            [sys.executable, "-m", "camera_gateway.main", *child.arguments],
-            stdin=subprocess.PIPE,
-            pass_fds=(self.lock.descriptor,),
-            env=environment,
-        )
+        child.beats, beating = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        environment = {**os.environ, "MALLOC_ARENA_MAX": "2", BEAT_VARIABLE: str(beating)}
+        try:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "camera_gateway.main", *child.arguments],
+                stdin=subprocess.PIPE,
+                pass_fds=(self.lock.descriptor, beating),
+                env=environment,
+            )
+        finally:
+            os.close(beating)
         log.info("child_started", extra={"fields": {"child": child.name, "pid": process.pid}})
         return process
 
@@ -150,6 +176,45 @@ class Supervisor:
     def _close_pipe(self, child: _Child) -> None:
         if child.process is not None and child.process.stdin is not None:
             child.process.stdin.close()
+        if child.beats >= 0:
+            os.close(child.beats)
+            child.beats = -1
+
+
+class Pulse:
+    """In a child: tells the supervisor each second that what counts still turns. `beat` rises while it does."""
+
+    def __init__(self, beat: Callable[[], int], clock: Clock) -> None:
+        self._beat = beat
+        self._clock = clock
+        self._descriptor = int(os.environ.get(BEAT_VARIABLE, "-1"))
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="pulse", daemon=True)
+
+    def start(self) -> None:
+        if self._descriptor >= 0:
+            self._thread.start()
+
+    def stop(self) -> None:
+        self._stopping.set()
+        if self._descriptor >= 0:
+            self._thread.join()
+
+    def _run(self) -> None:
+        before = -1
+        while not self._clock.wait(self._stopping, 1.0):
+            beat = self._beat()
+            if beat != before:
+                before = beat
+                self._write()
+
+    def _write(self) -> None:
+        try:
+            os.write(self._descriptor, b"\0")
+        except BlockingIOError:
+            return  # the supervisor is busy; what lies in the pipe is beat enough
+        except OSError as error:
+            log.warning("beat_unheard", extra={"fields": {"error": error.strerror}})
 
 
 def follow_parent(stop: threading.Event) -> None:

@@ -1,23 +1,29 @@
-"""An ingest worker: keeps the streams of its share running as the catalog plans them, and says what they do."""
+"""An ingest worker: a reactor full of streams, and a control thread that speaks with the catalog for it.
+
+The reactor never waits for a catalog or a disk. The control thread reads the plan, writes states and alarms, and
+counts refused sign-ins.
+"""
 
 from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 from uuid import UUID
 
 from camera_gateway.board import AWAY, RECORDED, StateBoard, StreamState
-from camera_gateway.device_gate import DeviceGate
-from camera_gateway.fmp4.nal import VideoCodec
-from camera_gateway.ingest import IngestParts, RecordSink, StreamIngest
-from camera_gateway.packets import SourceSettings
-from camera_gateway.plan import DevicePlan, PlanSource, StreamPlan
-from camera_gateway.tap import LiveOutlet, Tap
+from camera_gateway.ingest import IngestParts, RecordSink
+from camera_gateway.loop_lag import LoopLag
+from camera_gateway.plan import DevicePlan, PlanSource
+from camera_gateway.stats import DiskStats, StreamStats, WorkerStats
+from camera_gateway.streams import Reach, StreamSet
+from camera_gateway.tap import LiveOutlet
+from camera_gateway.usage import process_usage
 from storage.clock import US, Clock
-from storage.errors import ConfigurationError, StorageFull, Unavailable
+from storage.errors import StorageFull, Unavailable
 from storage.model import AlarmKind, GapReason, LiveState, RunEnd
 
 log = logging.getLogger(__name__)
@@ -25,14 +31,15 @@ log = logging.getLogger(__name__)
 _TICK_S = 0.25
 _PLAN_S = 2.0
 _STATES_S = 10.0
-_UNWATCHED_S = 10.0
+_STATS_S = 5.0
+_STOP_S = 10.0
 
 
 class Reports(Protocol):
     """Port: where a worker reports to (the catalog)."""
 
-    def states(self, states: dict[UUID, StreamState]) -> None:
-        """Keep what streams do. May raise Unavailable."""
+    def states(self, states: dict[UUID, StreamState], stats: dict[UUID, StreamStats]) -> None:
+        """Keep what streams do and, where it is known, what they deliver. May raise Unavailable."""
         ...
 
     def forget(self, stream_id: UUID) -> None:
@@ -49,26 +56,41 @@ class Link(LiveOutlet, Protocol):
 
     def send_states(self, roles: dict[UUID, str], states: dict[UUID, StreamState]) -> None: ...
 
+    def send_stats(self, stats: WorkerStats) -> None: ...
+
 
 @dataclass(frozen=True, slots=True)
 class WorkerSettings:
     """How cameras are reached and when one counts as offline."""
 
-    open_timeout_s: float = 5.0
-    read_timeout_s: float = 5.0
+    index: int = 0
+    reach: Reach = field(default_factory=Reach)
     offline_alarm_s: float = 30.0
     disk_subject: str = "gateway"  # whom alarms about the disk name
 
 
-@dataclass(slots=True)
-class _Active:
-    ingest: StreamIngest
-    plan: StreamPlan
-    unwatched_since: float | None = None
+class _Counts:
+    """`SignInCounts` that are written by the control thread."""
+
+    def __init__(self, plan: PlanSource) -> None:
+        self._plan = plan
+        self._calls: deque[Callable[[], None]] = deque()
+
+    def refused(self, device_id: UUID, credential_version: int) -> None:
+        self._calls.append(lambda: self._plan.authentication_failed(device_id, credential_version))
+
+    def admitted(self, device_id: UUID) -> None:
+        self._calls.append(lambda: self._plan.authentication_succeeded(device_id))
+
+    def write(self) -> None:
+        """In order, each until it is done. Raises Unavailable, StorageFull."""
+        while self._calls:
+            self._calls[0]()
+            self._calls.popleft()
 
 
 class Worker:
-    """`start`, `stop` and one thread that reconciles twice a second at most."""
+    """`start`, `stop`, the reactor's thread and the control thread."""
 
     def __init__(
         self,
@@ -77,44 +99,45 @@ class Worker:
         parts: IngestParts,
         new_sink: Callable[[UUID], RecordSink],
         open_password: Callable[[DevicePlan], str],
+        link: Callable[[Worker], Link],
+        disk: Callable[[], DiskStats],
         settings: WorkerSettings | None = None,
     ) -> None:
         self._plan = plan
         self._reports = reports
-        self._parts = parts
-        self._clock: Clock = parts.clock
+        self._reactor = parts.reactor
+        self._clock: Clock = parts.reactor.clock
         self._board: StateBoard = parts.board
-        self._new_sink = new_sink
-        self._open_password = open_password
         self._settings = settings or WorkerSettings()
-        self._link: Link | None = None
-        self._lock = threading.Lock()
-        self._watched: frozenset[UUID] = frozenset()
-        self._taps: dict[UUID, Tap] = {}
-        self._sinks: dict[UUID, RecordSink] = {}
-        self._gates: dict[UUID, DeviceGate] = {}
-        self._active: dict[UUID, _Active] = {}
-        self._known: dict[UUID, StreamPlan] = {}
-        self._idle: dict[UUID, GapReason] = {}
+        self._disk = disk
+        self._counts = _Counts(plan)
+        self._link = link(self)
+        self._streams = StreamSet(parts, new_sink, open_password, self._counts, self._link, self._settings.reach)
+        self._lag = LoopLag(parts.reactor)
+        self._stats = WorkerStats(self._settings.index)
         self._alarms: dict[tuple[AlarmKind, str], bool] = {}
-        self._forgotten: set[UUID] = set()
+        self._plan_at = 0.0
         self._nudge = threading.Event()
         self._stopping = threading.Event()
+        self._loop = threading.Thread(target=parts.reactor.run, name="reactor", daemon=True)
         self._thread = threading.Thread(target=self._run, name="worker", daemon=True)
 
-    def attach(self, link: Link) -> None:
-        """Give the live link; before `start`."""
-        self._link = link
-
     def start(self) -> None:
+        self._lag.start()
+        self._loop.start()
         self._thread.start()
 
     def stop(self) -> None:
-        """End all runs as `stopped`, wait for the ingests, and say so in the states."""
+        """End all runs as `stopped`, and say so in the states."""
         self._stopping.set()
         self._nudge.set()
         self._thread.join()
-        self._stop_ingests(list(self._active), RunEnd.STOPPED, "the gateway was stopped")
+        ended = threading.Event()
+        self._reactor.call_threadsafe(lambda: self._end_all(ended))
+        if not self._clock.wait(ended, _STOP_S):
+            log.error("reactor_hangs")
+        self._reactor.stop()
+        self._loop.join(_STOP_S)
         for stream_id in self._board.snapshot():
             self._board.live(stream_id, LiveState.OFFLINE, GapReason.MAINTENANCE.value)
             self._board.recording(stream_id, GapReason.MAINTENANCE.value, "the gateway was stopped")
@@ -126,36 +149,38 @@ class Worker:
 
     def watch(self, watched: frozenset[UUID]) -> None:
         """These streams have viewers now. Called by the link's thread."""
-        with self._lock:
-            before, self._watched = self._watched, watched
-            taps = dict(self._taps)
-        for stream_id in watched - before:
-            if stream_id in taps:
-                taps[stream_id].watch()
-        for stream_id in before - watched:
-            if stream_id in taps:
-                taps[stream_id].unwatch()
-        if watched - before:
-            self._nudge.set()
+        self._reactor.call_threadsafe(lambda: self._streams.watch(watched))
+
+    @property
+    def beat(self) -> int:
+        """Rises while the reactor turns."""
+        return self._reactor.beat
 
     @property
     def roles(self) -> dict[UUID, str]:
         """Role of each stream of the share."""
-        return {key: plan.role for key, plan in self._known.items()}
+        return {key: plan.role for key, plan in self._streams.known.items()}
 
     def states_for_viewers(self) -> dict[UUID, StreamState]:
         """What all streams do, as viewers are told it: of a stream that is not recorded, whether its camera is."""
         states = self._board.snapshot()
         return self._for_viewers(states, states)
 
+    def _end_all(self, ended: threading.Event) -> None:
+        self._streams.stop(RunEnd.STOPPED, "the gateway was stopped")
+        ended.set()
+
     def _run(self) -> None:
-        plan_at = states_at = 0.0
+        states_at = stats_at = 0.0
         while not self._stopping.is_set():
             now = self._clock.monotonic()
-            if self._nudge.is_set() or now >= plan_at:
+            if self._nudge.is_set() or now >= self._plan_at:
                 self._nudge.clear()
-                plan_at = now + _PLAN_S
-                self._reconcile()
+                self._plan_at = now + _PLAN_S
+                self._read_plan()
+            if now >= stats_at:
+                stats_at = now + _STATS_S
+                self._reactor.call_threadsafe(self._measure)
             self._board.find_stale()
             everything = now >= states_at
             if everything:
@@ -163,144 +188,62 @@ class Worker:
             self._flush(everything=everything)
             self._clock.wait(self._nudge, _TICK_S)
 
-    # --- plan --------------------------------------------------------------------------------------------------------
-    def _reconcile(self) -> None:
+    def _read_plan(self) -> None:
         try:
             plans = self._plan.streams()
         except Unavailable as error:
             log.warning("plan_unreadable", extra={"fields": {"error": error.message}})
             return
-        self._known = {plan.id: plan for plan in plans}
-        for plan in plans:
-            self._gate(plan.device).update(plan.device)
-        self._stop_unwanted()
-        for plan in plans:
-            if plan.id not in self._active and self._wanted(plan):
-                self._begin(plan)
-            elif plan.recorded and not plan.device.enabled:
-                self._tell_idle(plan, GapReason.MAINTENANCE, "disabled")
+        edges = [plan.until_us for plan in plans if plan.until_us is not None]
+        if edges:  # an edge of a plan is taken when it comes, not at the next look
+            until_s = max(0, min(edges) - self._clock.now_us()) / US
+            self._plan_at = min(self._plan_at, self._clock.monotonic() + until_s)
+        self._reactor.call_threadsafe(lambda: self._streams.apply(plans))
 
-    def _wanted(self, plan: StreamPlan) -> bool:
-        return plan.device.enabled and (plan.recorded or plan.id in self._watched)
-
-    def _stop_unwanted(self) -> None:
-        now = self._clock.monotonic()
-        leaving: list[tuple[UUID, RunEnd, str]] = []
-        for stream_id, active in self._active.items():
-            plan = self._known.get(stream_id)
-            if plan is None or not plan.device.enabled:
-                leaving.append((stream_id, RunEnd.MAINTENANCE, "disabled" if plan else "retired"))
-            elif active.plan.recorded and not plan.recorded:
-                leaving.append((stream_id, RunEnd.PLAN, "no longer recorded"))
-            elif _differs(active.plan, plan):
-                leaving.append((stream_id, RunEnd.MAINTENANCE, "settings changed"))
-            elif self._unwatched_long(active, plan, now):
-                leaving.append((stream_id, RunEnd.PLAN, "unwatched"))
-        for stream_id, end, detail in leaving:
-            self._active[stream_id].ingest.ask_stop(end, detail)
-        for stream_id, end, detail in leaving:
-            self._stop_ingests([stream_id], end, detail)
-            if stream_id in self._known and self._known[stream_id].device.enabled:
-                self._idle.pop(stream_id, None)
-
-    def _unwatched_long(self, active: _Active, plan: StreamPlan, now: float) -> bool:
-        if plan.recorded or plan.id in self._watched:
-            active.unwatched_since = None
-            return False
-        if active.unwatched_since is None:
-            active.unwatched_since = now
-        return now - active.unwatched_since >= _UNWATCHED_S
-
-    def _begin(self, plan: StreamPlan) -> None:
-        gate = self._gate(plan.device)
-        sink = self._sink(plan.id) if plan.recorded else None
-        self._board.live(plan.id, LiveState.CONNECTING)
-        if sink is None:
-            self._board.recording(plan.id, GapReason.PLAN.value, "this stream is not recorded")
-        ingest = StreamIngest(plan.id, lambda: self._source_settings(plan), gate, self._tap(plan.id), sink, self._parts)
-        self._active[plan.id] = _Active(ingest, plan)
-        self._forgotten.discard(plan.id)
-        self._idle.pop(plan.id, None)
-        ingest.start()
-
-    def _stop_ingests(self, stream_ids: Iterable[UUID], end: RunEnd, detail: str) -> None:
-        leaving = [(stream_id, self._active.pop(stream_id)) for stream_id in stream_ids]
-        for _stream_id, active in leaving:
-            active.ingest.ask_stop(end, detail)
-        for stream_id, active in leaving:
-            active.ingest.stop(end, detail)
-            if not active.plan.recorded or end is RunEnd.PLAN:
-                self._board.remove(stream_id)
-                self._forgotten.add(stream_id)
-
-    def _tell_idle(self, plan: StreamPlan, reason: GapReason, detail: str) -> None:
-        """A planned stream that rests on purpose: its gap has that reason."""
-        if self._idle.get(plan.id) is reason:
-            return
-        self._idle[plan.id] = reason
-        self._sink(plan.id).open_gap(self._clock.now_us(), reason, detail)
-        self._board.live(plan.id, LiveState.OFFLINE, reason.value)
-        self._board.recording(plan.id, reason.value, detail)
-
-    def _source_settings(self, plan: StreamPlan) -> SourceSettings:
-        device = self._known.get(plan.id, plan).device
-        codec = VideoCodec(plan.codec) if plan.codec in tuple(VideoCodec) else None
-        return SourceSettings(
-            *(plan.uri, device.username, self._password(device), plan.transport, codec),
-            open_timeout_s=self._settings.open_timeout_s,
-            read_timeout_s=self._settings.read_timeout_s,
+    def _measure(self) -> None:
+        """In the reactor's thread: a look at everything, which the link sends."""
+        clock, usage = self._clock, process_usage()
+        self._stats = WorkerStats(
+            index=self._settings.index,
+            loop_lag_p50_us=self._lag.percentile_us(0.5),
+            loop_lag_p99_us=self._lag.percentile_us(0.99),
+            loop_lag_max_us=self._lag.percentile_us(1.0),
+            cpu_s=usage.cpu_s,
+            rss_bytes=usage.rss_bytes,
+            rounds=self._reactor.beat,
+            disk=self._disk(),
+            streams=self._streams.stats(clock.now_us(), clock.monotonic()),
         )
-
-    def _password(self, device: DevicePlan) -> str:
-        try:
-            return self._open_password(device)
-        except ConfigurationError as error:
-            log.error("password_unreadable", extra={"fields": {"device": device.id, "error": error.message}})
-            return ""
-
-    def _tap(self, stream_id: UUID) -> Tap:
-        if self._link is None:
-            raise RuntimeError("attach the link before start")
-        with self._lock:
-            tap = self._taps.get(stream_id)
-            if tap is None:
-                tap = self._taps[stream_id] = Tap(stream_id, self._link)
-                if stream_id in self._watched:
-                    tap.watch()
-            return tap
-
-    def _sink(self, stream_id: UUID) -> RecordSink:
-        if stream_id not in self._sinks:
-            self._sinks[stream_id] = self._new_sink(stream_id)
-        return self._sinks[stream_id]
-
-    def _gate(self, device: DevicePlan) -> DeviceGate:
-        if device.id not in self._gates:
-            self._gates[device.id] = DeviceGate(device, self._plan)
-        return self._gates[device.id]
+        for stream_id, state in self._board.snapshot().items():
+            if stream_id in self._stats.streams:
+                self._stats.streams[stream_id].recording = state.recording
+        self._link.send_stats(self._stats)
 
     # --- reports -----------------------------------------------------------------------------------------------------
     def _flush(self, *, everything: bool) -> None:
         changed = self._board.take_changed()
-        if self._link is not None:
-            self._link.send_states(self.roles, self._for_viewers(changed, self._board.snapshot()))
+        self._link.send_states(self.roles, self._for_viewers(changed, self._board.snapshot()))
         states = self._board.snapshot() if everything else changed
         try:
-            while self._forgotten:
-                stream_id = next(iter(self._forgotten))
-                self._reports.forget(stream_id)
-                self._forgotten.discard(stream_id)
+            self._counts.write()
+            self._forget()
             if states:
-                self._reports.states(states)
+                self._reports.states(states, self._stats.streams)
             self._update_alarms()
         except (Unavailable, StorageFull) as error:
             log.warning("states_unwritten", extra={"fields": {"error": error.message}})
 
+    def _forget(self) -> None:
+        for stream_id in list(self._streams.forgotten):
+            self._reports.forget(stream_id)
+            self._streams.forgotten.discard(stream_id)
+
     def _for_viewers(self, told: dict[UUID, StreamState], states: dict[UUID, StreamState]) -> dict[UUID, StreamState]:
         """`told`, and with the recorded stream of a camera also its other ones, with the recorded one's recording."""
-        recorded = {plan.channel_id: plan.id for plan in self._known.values() if plan.recorded}
+        known = self._streams.known
+        recorded = {plan.channel_id: plan.id for plan in known.values() if plan.recorded}
         answer = dict(told)
-        for stream_id, plan in self._known.items():
+        for stream_id, plan in known.items():
             main = recorded.get(plan.channel_id)
             if plan.recorded or main is None or stream_id not in states or not {stream_id, main} & told.keys():
                 continue
@@ -315,7 +258,7 @@ class Worker:
         return answer
 
     def _update_alarms(self) -> None:
-        recorded = {key: plan for key, plan in self._known.items() if plan.recorded}
+        recorded = {key: plan for key, plan in self._streams.known.items() if plan.recorded}
         states = {key: state for key, state in self._board.snapshot().items() if key in recorded}
         for stream_id, state in states.items():
             self._update_camera_alarms(f"camera:{recorded[stream_id].channel_id}", state)
@@ -341,9 +284,3 @@ class Worker:
         if self._alarms.get((kind, subject)) is not opened:
             self._reports.alarm(kind, subject, opened, detail)
             self._alarms[kind, subject] = opened
-
-
-def _differs(old: StreamPlan, new: StreamPlan) -> bool:
-    """Whether the session must be made anew (counts of refusals alone do not matter)."""
-    same_way = (old.uri, old.transport, old.recorded) == (new.uri, new.transport, new.recorded)
-    return not same_way or old.device.credential_version != new.device.credential_version

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import threading
 from collections.abc import Callable
@@ -14,18 +15,23 @@ from camera_gateway.ingest import IngestParts
 from camera_gateway.live import wire
 from camera_gateway.live.client import LiveClient, state_message
 from camera_gateway.objects import placement_of
+from camera_gateway.pacing import Pacer
 from camera_gateway.plan import DevicePlan
-from camera_gateway.pyav_source import PyavSource
+from camera_gateway.reactor import Reactor
 from camera_gateway.recorder.disk import DiskSettings, DiskWriter, FreeSpaceGuard, Placement
 from camera_gateway.recovery import Leftovers, Recovery, find_leftovers
 from camera_gateway.settings import GatewaySettings
+from camera_gateway.source_choice import SourceChoice
+from camera_gateway.stats import DiskStats, StreamStats
+from camera_gateway.streams import Reach
+from camera_gateway.supervisor import Pulse
 from camera_gateway.worker import Worker, WorkerSettings
 from storage.archive.catalog import Catalog
 from storage.archive.ingest import Ingest
 from storage.clock import Clock, SystemClock
 from storage.errors import StorageFull, Unavailable
 from storage.identity.boxes import SecretBox
-from storage.lifecycle import end_on_programming_errors
+from storage.lifecycle import end_on_programming_errors, run_parts
 from storage.model import AlarmKind
 
 log = logging.getLogger(__name__)
@@ -38,8 +44,8 @@ class CatalogReports:
         self._catalog = catalog
         self._clock = clock
 
-    def states(self, states: dict[UUID, StreamState]) -> None:
-        write_states(self._catalog, self._clock, states)
+    def states(self, states: dict[UUID, StreamState], stats: dict[UUID, StreamStats]) -> None:
+        write_states(self._catalog, self._clock, states, stats)
 
     def forget(self, stream_id: UUID) -> None:
         forget_state(self._catalog, stream_id)
@@ -62,18 +68,23 @@ def run_worker(settings: GatewaySettings, index: int, stop: threading.Event) -> 
     recovery = Recovery(settings.staging, placement, ingest, catalog)
     recover(recovery, plan, leftovers, clock, stop, always=index == 0)
     disk = _disk(settings, placement, ingest, clock)
+    links: list[LiveClient] = []
+
+    def link_of(worker: Worker) -> LiveClient:
+        live = LiveClient(*(settings.live_socket, clock, lambda: _hello(index, worker), worker.watch, worker.refresh))
+        links.append(live)
+        return live
+
+    reports = CatalogReports(catalog, clock)
+    opener = _opener(SecretBox.load(settings.keys / "cameras.key"))
     parts = _parts(settings, clock)
-    box = SecretBox.load(settings.keys / "cameras.key")
     worker = Worker(
-        plan, CatalogReports(catalog, clock), parts, disk.channel, _opener(box), _limits(settings, gateway_id)
+        *(plan, reports, parts, disk.channel, opener, link_of, _disk_stats(disk), _limits(settings, index, gateway_id))
     )
-    link = LiveClient(*(settings.live_socket, clock, lambda: _hello(index, worker), worker.watch, worker.refresh))
-    worker.attach(link)
-    for part in (disk, worker, link):
-        part.start()
-    stop.wait()
-    for part in (link, worker, disk):
-        part.stop()
+    pulse = Pulse(lambda: worker.beat, clock)
+    # What lives as long as the process is not looked at again by the collector of cycles.
+    gc.freeze()
+    run_parts([pulse, disk, worker, links[0]], stop)
     catalog.close()
     return 0
 
@@ -136,15 +147,26 @@ def _disk(settings: GatewaySettings, placement: Placement, ingest: Ingest, clock
 
 
 def _parts(settings: GatewaySettings, clock: Clock) -> IngestParts:
-    pacing = threading.Semaphore(settings.cameras.opening_at_once)
-    return IngestParts(clock, StateBoard(clock), lambda: PyavSource(clock), pacing, settings.recording.segment_s)
+    reactor = Reactor(clock)
+    pacer = Pacer(reactor, settings.cameras.opening_at_once)
+    choose = SourceChoice(reactor)
+    return IngestParts(reactor, StateBoard(clock), choose.source, pacer, settings.recording.segment_s)
 
 
-def _limits(settings: GatewaySettings, gateway_id: UUID) -> WorkerSettings:
+def _disk_stats(disk: DiskWriter) -> Callable[[], DiskStats]:
+    def stats() -> DiskStats:
+        health = disk.health()
+        return DiskStats(
+            health.queued_bytes, health.oldest_waiting_s, health.open_files, health.last_sync_s, health.commit_backlog
+        )
+
+    return stats
+
+
+def _limits(settings: GatewaySettings, index: int, gateway_id: UUID) -> WorkerSettings:
     cameras = settings.cameras
-    return WorkerSettings(
-        cameras.open_timeout_s, cameras.read_timeout_s, cameras.offline_alarm_s, f"gateway:{gateway_id}"
-    )
+    reach = Reach(cameras.open_timeout_s, cameras.read_timeout_s)
+    return WorkerSettings(index, reach, cameras.offline_alarm_s, f"gateway:{gateway_id}")
 
 
 def _opener(box: SecretBox) -> Callable[[DevicePlan], str]:

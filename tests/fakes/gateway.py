@@ -9,6 +9,7 @@ from uuid import UUID, uuid4
 
 from camera_gateway.board import StreamState
 from camera_gateway.plan import StreamPlan
+from camera_gateway.stats import StreamStats, WorkerStats
 from camera_gateway.tap import LiveFormat, LiveUnit
 from storage.errors import StorageFull, Unavailable
 from storage.model import AlarmKind, CameraSegment, GapReason, RunEnd
@@ -109,10 +110,12 @@ class FakeReports:
     """Keeps the last state of each stream and which alarms are open."""
 
     last: dict[UUID, StreamState] = field(default_factory=dict)
+    stats: dict[UUID, StreamStats] = field(default_factory=dict)
     open_alarms: set[tuple[AlarmKind, str]] = field(default_factory=set)
 
-    def states(self, states: dict[UUID, StreamState]) -> None:
+    def states(self, states: dict[UUID, StreamState], stats: dict[UUID, StreamStats]) -> None:
         self.last.update(states)
+        self.stats.update(stats)
 
     def forget(self, stream_id: UUID) -> None:
         self.last.pop(stream_id, None)
@@ -128,6 +131,7 @@ class FakeOutlet:
     formats: list[tuple[UUID, LiveFormat]] = field(default_factory=list)
     units: list[tuple[UUID, LiveUnit]] = field(default_factory=list)
     sent: list[dict[UUID, StreamState]] = field(default_factory=list)
+    measured: list[WorkerStats] = field(default_factory=list)
 
     def send_format(self, stream_id: UUID, live: LiveFormat) -> None:
         self.formats.append((stream_id, live))
@@ -137,3 +141,6 @@ class FakeOutlet:
 
     def send_states(self, _roles: dict[UUID, str], states: dict[UUID, StreamState]) -> None:
         self.sent.append(states)
+
+    def send_stats(self, stats: WorkerStats) -> None:
+        self.measured.append(stats)
