@@ -13,6 +13,7 @@ from uuid import UUID
 import uvicorn
 
 from camera_gateway.api.app import GatewayApi, make_app
+from camera_gateway.api.batch_socket import BatchSocket
 from camera_gateway.api.callers import Callers
 from camera_gateway.api.desk_client import DeskClient
 from camera_gateway.catalog_plan import console_key, is_stream_of, own_node
@@ -97,7 +98,7 @@ def server_config(app: object) -> uvicorn.Config:
     return uvicorn.Config(
         app,  # type: ignore[arg-type]  # any ASGI application
         loop="uvloop",
-        ws="websockets-sansio",
+        ws=BatchSocket,
         ws_per_message_deflate=False,
         ws_max_size=64 << 10,
         access_log=False,

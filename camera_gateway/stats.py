@@ -6,6 +6,7 @@ and `/health`. What comes over the link is checked and bounded, so that a mistak
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, TypeVar
 from uuid import UUID
@@ -97,7 +98,12 @@ class FleetStats:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
+        self._met: dict[int, float] = {}
         self._said: dict[int, tuple[float, WorkerStats]] = {}
+
+    def meet(self, index: int) -> None:
+        """A worker connected and will say something soon."""
+        self._met[index] = self._clock.monotonic()
 
     def take(self, stats: WorkerStats) -> None:
         """A worker said this now."""
@@ -105,7 +111,13 @@ class FleetStats:
 
     def lose(self, index: int) -> None:
         """That worker is gone: its numbers are history."""
+        self._met.pop(index, None)
         self._said.pop(index, None)
+
+    def silent_s(self, index: int) -> float:
+        """Seconds since that worker said anything of itself; infinite when it never connected."""
+        last = self._said[index][0] if index in self._said else self._met.get(index)
+        return math.inf if last is None else self._clock.monotonic() - last
 
     def latest(self) -> list[tuple[float, WorkerStats]]:
         """Age in seconds and numbers of each connected worker, by index."""

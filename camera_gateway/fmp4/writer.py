@@ -43,7 +43,9 @@ def init_segment(video: VideoFormat, identity: Identity | None = None) -> bytes:
     return box(b"ftyp", b"iso5", struct.pack(">I", 512), b"iso5iso6mp41") + _identity_box(identity) + _moov(video)
 
 
-def frame_fragment(sequence: int, decode_time: int, duration: int, offset: int, key: bool, data: bytes) -> bytes:
+def frame_fragment(
+    sequence: int, decode_time: int, duration: int, offset: int, key: bool, data: bytes | memoryview
+) -> bytes:
     """One frame as `moof` and `mdat`; times in 1/90000 s."""
     head = _FRAME.pack(
         *(104, b"moof", 16, b"mfhd", 0, sequence & 0xFFFFFFFF, 80, b"traf"),

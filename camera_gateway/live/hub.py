@@ -19,40 +19,63 @@ from storage.model import GapReason, LiveState
 VIEWER_BYTES = 2 << 20
 """Bytes that may wait for one viewer before its frames are dropped up to the next key frame."""
 
+BATCH_BYTES = 256 << 10
+"""About how much is handed to a viewer's connection at once; what is there already is not counted as waiting."""
+
 _QUEUE_LIMIT = 20_000
 _HEAD = struct.Struct(">HBB")
 _INIT, _FRAGMENT = 0, 1
 _KEY = 1
+_TEXT, _BINARY = 0x81, 0x82  # final frames of RFC 6455, section 5.2
+_SHORT, _MEDIUM, _LONG = struct.Struct(">BB"), struct.Struct(">BBH"), struct.Struct(">BBQ")
 
 
-@dataclass(slots=True, eq=False)
-class Channel:
-    """One stream on one viewer's socket."""
+@dataclass(slots=True)
+class Tally:
+    """What went to viewers since the process started."""
 
-    number: int
-    stream_id: UUID
-    keys_only: bool
-    viewer: Viewer
-    waiting: bool = True  # for a key frame
-    started: bool = False  # a frame of this format was sent, so that one left out is a loss
+    relayed: int = 0
     dropped: int = 0
 
 
-class Viewer:
-    """The outgoing side of one socket: messages in order, with a budget for media."""
+class Channel:
+    """One stream on one viewer's socket."""
 
-    def __init__(self) -> None:
+    __slots__ = ("dropped", "heads", "keys_only", "number", "started", "stream_id", "viewer", "waiting")
+
+    def __init__(self, number: int, stream_id: UUID, viewer: Viewer, *, keys_only: bool) -> None:
+        self.number = number
+        self.stream_id = stream_id
+        self.keys_only = keys_only
+        self.viewer = viewer
+        self.waiting = True  # for a key frame
+        self.started = False  # a frame of this format was sent, so that one left out is a loss
+        self.dropped = 0
+        self.heads = tuple(_HEAD.pack(number, _FRAGMENT, flags) for flags in (0, _KEY))
+
+
+class Viewer:
+    """The outgoing side of one socket: messages in order, with a budget for media.
+
+    A message is a text or a pair of its head and its payload, so that a payload is shared by all who get it.
+    """
+
+    def __init__(self, tally: Tally | None = None) -> None:
         self.channels: dict[int, Channel] = {}
-        self._queue: deque[str | bytes] = deque()
+        self._tally = tally or Tally()
+        self._queue: deque[str | tuple[bytes, bytes]] = deque()
         self._bytes = 0
         self._ready = asyncio.Event()
 
     def say(self, **message: Any) -> None:
         """Queue a control message."""
-        self._put(json.dumps(message, separators=(",", ":")))
+        text = json.dumps(message, separators=(",", ":"))
+        self._queue.append(text)
+        self._bytes += len(text)
+        self._ready.set()
 
     def send_init(self, channel: Channel, live: LiveFormat) -> None:
-        self._put(_HEAD.pack(channel.number, _INIT, 0) + live.init)
+        self._put(_HEAD.pack(channel.number, _INIT, 0), live.init)
 
     def send_frame(self, channel: Channel, key: bool, data: bytes) -> None:
         """Queue a frame, or drop it: after a drop only a key frame goes on, and the viewer is told the count."""
@@ -60,32 +83,69 @@ class Viewer:
             return
         if (channel.waiting and not key) or self._bytes > VIEWER_BYTES:
             channel.dropped += channel.started
+            self._tally.dropped += channel.started
             channel.waiting = True
             return
         if channel.dropped:
             self.say(op="dropped", channel=channel.number, frames=channel.dropped)
             channel.dropped = 0
-        channel.waiting, channel.started = False, True
-        self._put(_HEAD.pack(channel.number, _FRAGMENT, _KEY if key else 0) + data)
+        channel.waiting = False
+        channel.started = True
+        self._tally.relayed += 1
+        self._put(channel.heads[key], data)
 
     @property
     def behind(self) -> bool:
         """Whether so much waits for this viewer that its small talk is left unanswered."""
         return self._bytes > 2 * VIEWER_BYTES or len(self._queue) > _QUEUE_LIMIT
 
-    async def next(self) -> str | bytes:
-        """The next message to send."""
+    async def wait(self) -> None:
+        """Return when something waits to be sent."""
         while not self._queue:
             self._ready.clear()
             await self._ready.wait()
-        message = self._queue.popleft()
-        self._bytes -= len(message)
-        return message
 
-    def _put(self, message: str | bytes) -> None:
-        self._queue.append(message)
-        self._bytes += len(message)
+    async def next(self) -> str | bytes:
+        """The next message to send."""
+        await self.wait()
+        message = self._queue.popleft()
+        if isinstance(message, str):
+            self._bytes -= len(message)
+            return message
+        self._bytes -= len(message[1])
+        return message[0] + message[1]
+
+    def take(self) -> list[bytes]:
+        """What waits, up to about `BATCH_BYTES`, as WebSocket frames ready to be written one after the other."""
+        parts: list[bytes] = []
+        queue, size = self._queue, 0
+        while queue and size < BATCH_BYTES:
+            message = queue.popleft()
+            if isinstance(message, str):
+                payload = message.encode()
+                parts += (_frame_head(_TEXT, len(payload)), payload)
+                size += len(message)
+            else:
+                head, data = message
+                length = len(data)
+                parts += (_frame_head(_BINARY, length + 4) + head, data)
+                size += length
+        self._bytes -= size
+        return parts
+
+    def _put(self, head: bytes, data: bytes) -> None:
+        self._queue.append((head, data))
+        self._bytes += len(data)
         self._ready.set()
+
+
+def _frame_head(opcode: int, length: int) -> bytes:
+    """The head of an unmasked frame, as servers send it."""
+    if length < 126:
+        return _SHORT.pack(opcode, length)
+    if length < 65536:
+        return _MEDIUM.pack(opcode, 126, length)
+    return _LONG.pack(opcode, 127, length)
 
 
 @dataclass(slots=True)
@@ -102,6 +162,17 @@ class _Stream:
         return bool(self.channels or self.waiting)
 
 
+_STATE = ("live", "cause", "since_us", "recording", "recording_since_us")
+
+
+@dataclass(slots=True)
+class _Derived:
+    """A stream that a transcoder makes of another one."""
+
+    source_id: UUID
+    pause: dict[str, Any] = field(default_factory=dict)
+
+
 class Hub:
     """Streams, their viewers and what workers said of them. `on_watched` is told whenever the watched set changes."""
 
@@ -109,15 +180,21 @@ class Hub:
         self._clock = clock
         self._on_watched = on_watched
         self._streams: dict[UUID, _Stream] = {}
+        self._by_bytes: dict[bytes, _Stream] = {}
         self._states: dict[UUID, dict[str, Any]] = {}
+        self._derived: dict[UUID, _Derived] = {}
+        self.on_idle: Callable[[UUID], None] = _nobody
+        """Told of a derived stream that its last viewer left."""
+        self.tally = Tally()
+        self.viewers = 0
 
     # --- viewers -----------------------------------------------------------------------------------------------------
     def subscribe(self, viewer: Viewer, number: int, stream_id: UUID, *, keys_only: bool = False) -> None:
         """Send the stream on that channel: info, state, init, the cached group of pictures, then frames."""
         self.unsubscribe(viewer, number)
-        channel = Channel(number, stream_id, keys_only, viewer)
+        channel = Channel(number, stream_id, viewer, keys_only=keys_only)
         viewer.channels[number] = channel
-        stream = self._streams.setdefault(stream_id, _Stream())
+        stream = self._stream(stream_id)
         was_watched = stream.watched
         stream.channels.append(channel)
         if stream.format is not None:
@@ -144,7 +221,7 @@ class Hub:
 
     async def key_frame(self, stream_id: UUID, timeout_s: float) -> bytes:
         """Init segment and one key frame of a stream, opened on demand. Raises TimeoutError."""
-        stream = self._streams.setdefault(stream_id, _Stream())
+        stream = self._stream(stream_id)
         if stream.format is not None and stream.group:
             return stream.format.init + stream.group[0][1]
         was_watched = stream.watched
@@ -162,8 +239,13 @@ class Hub:
 
     @property
     def watched(self) -> frozenset[UUID]:
-        """All streams that somebody watches."""
-        return frozenset(key for key, stream in self._streams.items() if stream.watched)
+        """All streams of cameras that somebody watches."""
+        return frozenset(key for key, stream in self._streams.items() if stream.watched and key not in self._derived)
+
+    @property
+    def channels(self) -> int:
+        """How many channels viewers have open."""
+        return sum(len(stream.channels) for stream in self._streams.values())
 
     @property
     def states(self) -> dict[str, dict[str, Any]]:
@@ -185,9 +267,10 @@ class Hub:
             stream_id = UUID(row["stream"])
             told.add(stream_id)
             self._states[stream_id] = row
-            stream = self._streams.get(stream_id)
-            for channel in stream.channels if stream else ():
-                self._say_state(channel)
+            self._tell_state(stream_id)
+            for derived_id, derived in self._derived.items():
+                if derived.source_id == stream_id:
+                    self._tell_state(derived_id)
         return told
 
     def take_format(self, stream_id: UUID, live: LiveFormat) -> None:
@@ -196,25 +279,35 @@ class Hub:
             return
         stream.group, stream.group_bytes = [], 0
         stream.format = live
+        derived = self._derived.get(stream_id)
+        if derived is not None and derived.pause:
+            derived.pause = {}
+            self._tell_state(stream_id)
         for channel in stream.channels:
             self._say_info(channel, live)
             channel.viewer.send_init(channel, live)
             channel.waiting, channel.started = True, False
 
     def take_unit(self, stream_id: UUID, unit: LiveUnit) -> None:
-        stream = self._streams.get(stream_id)
+        self.take_frame(stream_id.bytes, unit.key, unit.time, unit.offset, unit.duration, unit.data)
+
+    def take_frame(
+        self, stream_id: bytes, key: bool, time: int, offset: int, duration: int, data: bytes | memoryview
+    ) -> None:
+        """A frame of the stream with these sixteen bytes as its id; `data` is valid during the call only."""
+        stream = self._by_bytes.get(stream_id)
         if stream is None or stream.format is None:
             return
         stream.sequence += 1
-        data = frame_fragment(stream.sequence, unit.time, unit.duration, unit.offset, unit.key, unit.data)
-        self._cache(stream, unit.key, data)
+        made = frame_fragment(stream.sequence, time, duration, offset, key, data)
+        self._cache(stream, key, made)
         for channel in stream.channels:
-            channel.viewer.send_frame(channel, unit.key, data)
-        if unit.key and stream.waiting:
+            channel.viewer.send_frame(channel, key, made)
+        if key and stream.waiting:
             waiting, stream.waiting = stream.waiting, []
             for future in waiting:
                 if not future.done():
-                    future.set_result(stream.format.init + data)
+                    future.set_result(stream.format.init + made)
 
     def take_dropped(self, stream_id: UUID, frames: int) -> None:
         """The worker had to drop frames before a key frame."""
@@ -233,7 +326,38 @@ class Hub:
             broken = {"recording": GapReason.CRASH.value, "recording_since_us": now_us}
             self.take_states([state | gone | broken])
 
+    # --- derived streams ---------------------------------------------------------------------------------------------
+    def derive(self, derived_id: UUID, source_id: UUID) -> None:
+        """From now on `derived_id` shows what `source_id` shows, transcoded: it has the states of its source, and no
+        worker. Subscribe viewers to it as to any stream."""
+        self._stream(derived_id)
+        self._derived[derived_id] = _Derived(source_id)
+
+    def pause_derived(self, derived_id: UUID, live: LiveState, cause: str) -> None:
+        """Its transcoder does not run, and why; until the next format its viewers see that."""
+        stream, derived = self._streams[derived_id], self._derived[derived_id]
+        stream.format, stream.group, stream.group_bytes = None, [], 0
+        derived.pause = {"live": live.value, "cause": cause, "since_us": self._clock.now_us()}
+        for channel in stream.channels:
+            channel.waiting, channel.started = True, False
+            self._say_state(channel)
+
+    def watches_derived(self, derived_id: UUID) -> bool:
+        """Whether somebody watches this derived stream."""
+        stream = self._streams.get(derived_id)
+        return stream is not None and stream.watched
+
+    def end_derived(self, derived_id: UUID) -> None:
+        """There is no such derived stream any more; nobody watches it."""
+        del self._derived[derived_id], self._streams[derived_id], self._by_bytes[derived_id.bytes]
+
     # --- inside ------------------------------------------------------------------------------------------------------
+    def _stream(self, stream_id: UUID) -> _Stream:
+        stream = self._streams.get(stream_id)
+        if stream is None:
+            stream = self._streams[stream_id] = self._by_bytes[stream_id.bytes] = _Stream()
+        return stream
+
     def _cache(self, stream: _Stream, key: bool, data: bytes) -> None:
         if key:
             stream.group, stream.group_bytes = [], 0
@@ -245,27 +369,39 @@ class Hub:
 
     def _forget(self, stream_id: UUID) -> None:
         stream = self._streams.get(stream_id)
-        if stream is not None and not stream.watched:
-            del self._streams[stream_id]
+        if stream is None or stream.watched:
+            return
+        if stream_id in self._derived:
+            self.on_idle(stream_id)
+        else:
+            del self._streams[stream_id], self._by_bytes[stream_id.bytes]
             self._watched_changed()
 
     def _watched_changed(self) -> None:
         self._on_watched(self.watched)
 
+    def _tell_state(self, stream_id: UUID) -> None:
+        stream = self._streams.get(stream_id)
+        for channel in stream.channels if stream else ():
+            self._say_state(channel)
+
     def _say_info(self, channel: Channel, live: LiveFormat) -> None:
-        role = self._states.get(channel.stream_id, {}).get("role", "")
-        channel.viewer.say(
-            op="info",
-            channel=channel.number,
-            stream=str(channel.stream_id),
-            role=role,
-            codec=live.codec,
-            width=live.width,
-            height=live.height,
-        )
+        derived = self._derived.get(channel.stream_id)
+        source_id = channel.stream_id if derived is None else derived.source_id
+        about: dict[str, Any] = {
+            "stream": str(source_id),
+            "role": self._states.get(source_id, {}).get("role", ""),
+            "codec": live.codec,
+            "width": live.width,
+            "height": live.height,
+        }
+        if derived is not None:
+            about["derived"] = True
+        channel.viewer.say(op="info", channel=channel.number, **about)
 
     def _say_state(self, channel: Channel) -> None:
-        state = self._states.get(channel.stream_id)
+        derived = self._derived.get(channel.stream_id)
+        state = self._states.get(channel.stream_id if derived is None else derived.source_id)
         if state is None:
             now_us = self._clock.now_us()
             state = {
@@ -275,5 +411,10 @@ class Hub:
                 "recording": GapReason.PLAN.value,
                 "recording_since_us": now_us,
             }
-        names = ("live", "cause", "since_us", "recording", "recording_since_us")
-        channel.viewer.say(op="state", channel=channel.number, **{name: state[name] for name in names})
+        if derived is not None and state["live"] == LiveState.LIVE.value:
+            state = state | derived.pause  # a camera that is away itself says more
+        channel.viewer.say(op="state", channel=channel.number, **{name: state[name] for name in _STATE})
+
+
+def _nobody(_stream_id: UUID) -> None:
+    """Nobody wants to know."""

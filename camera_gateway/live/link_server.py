@@ -8,7 +8,7 @@ import logging
 import socket
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 from camera_gateway.live import unix_path, wire
@@ -17,8 +17,6 @@ from camera_gateway.stats import FleetStats, WorkerStats
 from storage.errors import MediaError
 
 log = logging.getLogger(__name__)
-
-_LIMIT = 1 << 20
 
 _KEEP_PATH: dict[str, Any] = {"cleanup_socket": False} if sys.version_info >= (3, 13) else {}
 """From 3.13 on asyncio looks at the socket's path in the loop to remove it at the end; `_listen` does that."""
@@ -31,76 +29,110 @@ class LinkServer:
         self._path = path
         self._hub = hub
         self._stats = stats
-        self._writers: dict[asyncio.StreamWriter, int] = {}
+        self._links: set[_WorkerLink] = set()
         self._server: asyncio.Server | None = None
 
     @property
     def workers(self) -> int:
         """How many workers are connected."""
-        return len(self._writers)
+        return len(self._links)
 
     @property
     def indexes(self) -> frozenset[int]:
         """Which workers are connected, by the index that they said in their greeting."""
-        return frozenset(index for index in self._writers.values() if index >= 0)
+        return frozenset(link.index for link in self._links if link.index >= 0)
 
     async def start(self) -> None:
         listening = await asyncio.to_thread(_listen, self._path)
-        self._server = await asyncio.start_unix_server(self._serve, sock=listening, limit=_LIMIT, **_KEEP_PATH)
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_unix_server(lambda: _WorkerLink(self), sock=listening, **_KEEP_PATH)
 
     async def stop(self) -> None:
         if self._server is not None:
             self._server.close()
-            for writer in list(self._writers):
-                writer.close()
+            for link in list(self._links):
+                link.close()
             await self._server.wait_closed()
 
     def tell_watched(self, watched: frozenset[UUID]) -> None:
         """Tell all workers what is watched; each acts on its own share."""
-        self._tell(wire.pack_json(wire.Kind.WATCH, sorted(str(stream_id) for stream_id in watched)))
+        self._tell(_watch_message(watched))
 
     def tell_refresh(self) -> None:
         """Tell all workers to read the plan now."""
         self._tell(wire.pack_json(wire.Kind.REFRESH, {}))
 
-    def _tell(self, message: bytes) -> None:
-        for writer in self._writers:
-            writer.write(message)
+    def joined(self, link: _WorkerLink) -> None:
+        """A worker connected."""
+        self._links.add(link)
+        link.write(_watch_message(self._hub.watched))
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._writers[writer] = -1
-        mine: set[UUID] = set()
-        writer.write(wire.pack_json(wire.Kind.WATCH, sorted(str(key) for key in self._hub.watched)))
-        try:
-            while True:
-                head = await reader.readexactly(wire.HEAD.size)
-                length, kind = wire.HEAD.unpack(head)
-                if not 0 < length <= wire.MAX_MESSAGE:
-                    raise MediaError("live_message_invalid", f"a message of {length} bytes")
-                self._take(kind, await reader.readexactly(length - 1), mine, writer)
-        except (asyncio.IncompleteReadError, ConnectionError, MediaError, ValueError, KeyError) as error:
-            log.info("worker_link_ended", extra={"fields": {"error": type(error).__name__}})
-        finally:
-            index = self._writers.pop(writer, -1)
-            if self._stats is not None and index not in self.indexes:
-                self._stats.lose(index)
-            writer.close()
-            self._hub.lose(mine)
+    def left(self, link: _WorkerLink) -> None:
+        """A worker is gone, and what it said of its streams with it."""
+        self._links.discard(link)
+        if self._stats is not None and link.index not in self.indexes:
+            self._stats.lose(link.index)
+        self._hub.lose(link.streams)
 
-    def _take(self, kind: int, body: bytes, mine: set[UUID], writer: asyncio.StreamWriter) -> None:
+    def take(self, link: _WorkerLink, kind: int, body: memoryview) -> None:
+        """A message of a worker. Raises MediaError, ValueError, KeyError, TypeError: it is none."""
         if kind == wire.Kind.UNIT:
-            self._hub.take_unit(*wire.unpack_unit(body))
+            self._hub.take_frame(*wire.split_unit(body))
         elif kind == wire.Kind.FORMAT:
-            self._hub.take_format(*wire.unpack_format(body))
+            self._hub.take_format(*wire.unpack_format(bytes(body)))
         elif kind == wire.Kind.STATES:
-            mine |= self._hub.take_states(json.loads(body))
+            link.streams |= self._hub.take_states(json.loads(bytes(body)))
         elif kind == wire.Kind.DROPPED:
-            dropped = json.loads(body)
+            dropped = json.loads(bytes(body))
             self._hub.take_dropped(UUID(dropped["stream"]), int(dropped["frames"]))
         elif kind == wire.Kind.HELLO:
-            self._writers[writer] = int(json.loads(body)["worker"])
+            link.index = int(json.loads(bytes(body))["worker"])
+            if self._stats is not None:
+                self._stats.meet(link.index)
         elif kind == wire.Kind.STATS and self._stats is not None:
-            self._stats.take(WorkerStats.from_json(json.loads(body)))
+            self._stats.take(WorkerStats.from_json(json.loads(bytes(body))))
+
+    def _tell(self, message: bytes) -> None:
+        for link in self._links:
+            link.write(message)
+
+
+class _WorkerLink(asyncio.Protocol):
+    """One worker's connection: a protocol, because a stream reader costs more per frame than all the rest."""
+
+    def __init__(self, server: LinkServer) -> None:
+        self._server = server
+        self._reader = wire.MessageReader(lambda kind, body: server.take(self, kind, body))
+        self._transport: asyncio.WriteTransport | None = None
+        self.index = -1
+        self.streams: set[UUID] = set()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.WriteTransport", transport)  # uvloop's own class is not registered as one
+        self._server.joined(self)
+
+    def data_received(self, data: bytes) -> None:
+        try:
+            self._reader.feed(data)
+        except (MediaError, ValueError, KeyError, TypeError) as error:
+            log.warning("worker_link_invalid", extra={"fields": {"error": type(error).__name__}})
+            self.close()
+
+    def connection_lost(self, _error: Exception | None) -> None:
+        log.info("worker_link_ended", extra={"fields": {"worker": self.index}})
+        self._server.left(self)
+
+    def write(self, message: bytes) -> None:
+        if self._transport is not None:
+            self._transport.write(message)
+
+    def close(self) -> None:
+        if self._transport is not None:
+            self._transport.close()
+
+
+def _watch_message(watched: frozenset[UUID]) -> bytes:
+    return wire.pack_json(wire.Kind.WATCH, sorted(str(stream_id) for stream_id in watched))
 
 
 def _listen(path: Path) -> socket.socket:

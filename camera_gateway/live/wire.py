@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import struct
+from collections.abc import Callable
 from enum import IntEnum
 from typing import Any
 from uuid import UUID
@@ -55,11 +56,58 @@ def unpack_format(body: bytes) -> tuple[UUID, LiveFormat]:
 
 def pack_unit(stream_id: UUID, unit: LiveUnit) -> bytes:
     head = _UNIT.pack(stream_id.bytes, unit.key, unit.time, unit.offset, unit.duration)
-    return HEAD.pack(len(head) + len(unit.data) + 1, Kind.UNIT) + head + unit.data
+    return b"".join((HEAD.pack(len(head) + len(unit.data) + 1, Kind.UNIT), head, unit.data))
 
 
 def unpack_unit(body: bytes) -> tuple[UUID, LiveUnit]:
+    stream_id, key, time, offset, duration, data = split_unit(memoryview(body))
+    return UUID(bytes=stream_id), LiveUnit(key, time, offset, duration, bytes(data))
+
+
+def split_unit(body: memoryview) -> tuple[bytes, bool, int, int, int, memoryview]:
+    """Id, key flag, time, offset, duration and payload of a UNIT message, the payload not copied."""
     if len(body) < _UNIT.size:
         raise MediaError("live_message_invalid", "a frame message is cut off")
     raw, key, time, offset, duration = _UNIT.unpack_from(body)
-    return UUID(bytes=raw), LiveUnit(bool(key), time, offset, duration, body[_UNIT.size :])
+    return raw, key != 0, time, offset, duration, body[_UNIT.size :]
+
+
+class MessageReader:
+    """Cuts what came over a link into messages and hands each to `take` as (kind, body); bodies are valid during the
+    call only."""
+
+    def __init__(self, take: Callable[[int, memoryview], None]) -> None:
+        self._take = take
+        self._kept = bytearray()
+
+    def feed(self, data: bytes) -> None:
+        """Take the next bytes.
+
+        Raises:
+            MediaError: they are no messages. What `take` raises goes on.
+        """
+        if self._kept:
+            self._kept += data
+            with memoryview(self._kept) as view:
+                used = self._messages(view)
+            del self._kept[:used]
+            return
+        with memoryview(data) as view:
+            used = self._messages(view)
+        if used < len(data):
+            self._kept += data[used:]
+
+    def _messages(self, view: memoryview) -> int:
+        """Hand on all whole messages; returns how many bytes they have."""
+        at, end = 0, len(view)
+        while end - at >= HEAD.size:
+            length, kind = HEAD.unpack_from(view, at)
+            if not 0 < length <= MAX_MESSAGE:
+                raise MediaError("live_message_invalid", f"a message of {length} bytes")
+            after = at + 4 + length
+            if after > end:
+                break
+            with view[at + HEAD.size : after] as body:
+                self._take(kind, body)
+            at = after
+        return at
