@@ -21,7 +21,7 @@ from camera_gateway.reactor import Reactor
 from camera_gateway.recorder.disk import DiskSettings, DiskWriter, FreeSpaceGuard, Placement
 from camera_gateway.recovery import Leftovers, Recovery, find_leftovers
 from camera_gateway.settings import GatewaySettings
-from camera_gateway.source_choice import SourceChoice
+from camera_gateway.source_choice import Sources
 from camera_gateway.stats import DiskStats, StreamStats
 from camera_gateway.streams import Reach
 from camera_gateway.supervisor import Pulse
@@ -149,8 +149,8 @@ def _disk(settings: GatewaySettings, placement: Placement, ingest: Ingest, clock
 def _parts(settings: GatewaySettings, clock: Clock) -> IngestParts:
     reactor = Reactor(clock)
     pacer = Pacer(reactor, settings.cameras.opening_at_once)
-    choose = SourceChoice(reactor)
-    return IngestParts(reactor, StateBoard(clock), choose.source, pacer, settings.recording.segment_s)
+    sources = Sources.of(reactor)
+    return IngestParts(reactor, StateBoard(clock), sources.new, pacer, settings.recording.segment_s)
 
 
 def _disk_stats(disk: DiskWriter) -> Callable[[], DiskStats]:

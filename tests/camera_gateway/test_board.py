@@ -54,7 +54,7 @@ def test_a_stream_without_frames_becomes_stale_and_recovers_with_the_next() -> N
     clock = FakeClock()
     board = StateBoard(clock)
     board.live(ONE, LiveState.LIVE)
-    board.frame(ONE, clock.now_us())
+    board.last_frame(ONE).us = clock.now_us()
     clock.advance(2)
     board.find_stale()
     assert board.snapshot()[ONE].live is LiveState.LIVE
@@ -62,7 +62,7 @@ def test_a_stream_without_frames_becomes_stale_and_recovers_with_the_next() -> N
     board.find_stale()
     assert board.snapshot()[ONE].live is LiveState.STALE
     assert board.snapshot()[ONE].last_frame_us == clock.now_us() - 4 * US
-    board.frame(ONE, clock.now_us())
+    board.last_frame(ONE).us = clock.now_us()
     board.find_stale()
     assert board.snapshot()[ONE].live is LiveState.LIVE
 

@@ -1,0 +1,99 @@
+"""One ingest with everything around it faked, on a clock that stands still until the test moves it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from uuid import UUID, uuid4
+
+from camera_gateway.board import StateBoard
+from camera_gateway.device_gate import DeviceGate
+from camera_gateway.fake_source import FakeSource
+from camera_gateway.ingest import Duty, IngestParts, StreamIngest
+from camera_gateway.pacing import Pacer
+from camera_gateway.packets import AccessUnit, SourceFault, SourceSettings
+from camera_gateway.plan import DevicePlan
+from camera_gateway.reactor import Reactor
+from camera_gateway.tap import Tap
+from storage.clock import FakeClock
+from storage.model import GapReason
+from tests.camera_gateway.media import MemorySink, units
+from tests.fakes.gateway import FakeOutlet
+
+AWAY = SourceFault(GapReason.UNREACHABLE, "no answer in time")
+REFUSED = SourceFault(GapReason.AUTHENTICATION, "RTSP 401")
+
+
+@dataclass
+class FakeCounts:
+    """`SignInCounts` that remember."""
+
+    refusals: list[tuple[UUID, int]] = field(default_factory=list)
+    admissions: list[UUID] = field(default_factory=list)
+
+    def refused(self, device_id: UUID, credential_version: int) -> None:
+        self.refusals.append((device_id, credential_version))
+
+    def admitted(self, device_id: UUID) -> None:
+        self.admissions.append(device_id)
+
+
+def device_plan(*, version: int = 1, failures: int = 0) -> DevicePlan:
+    return DevicePlan(uuid4(), True, "admin", b"", version, failures)
+
+
+class IngestRig:
+    """Drive it with `turn`; `frames(n)` sends the next units of a looped film in the session that runs."""
+
+    def __init__(self, duty: Duty | None = None, *, opening: SourceFault | None = None) -> None:
+        self.clock = FakeClock()
+        self.reactor = Reactor(self.clock)
+        self.board = StateBoard(self.clock)
+        self.sink = MemorySink()
+        self.outlet = FakeOutlet()
+        self.counts = FakeCounts()
+        self.opening = opening
+        self.sources: list[FakeSource] = []
+        self.gate = DeviceGate(device_plan(), self.counts)
+        self.metadata: list[bytes] = []
+        parts = IngestParts(self.reactor, self.board, self._source, Pacer(self.reactor, 4), 60.0)
+        self.stream_id = uuid4()
+        self.ingest = StreamIngest(
+            self.stream_id,
+            lambda: SourceSettings("rtsp://camera.invalid/"),
+            self.gate,
+            Tap(self.stream_id, self.outlet),
+            self.sink,
+            parts,
+            duty or Duty(recorded=True),
+            self.metadata.append,
+        )
+        self._sent = 0
+
+    def _source(self) -> FakeSource:
+        source = FakeSource(self.reactor, opening=self.opening, stay=True)
+        self.sources.append(source)
+        return source
+
+    def turn(self, rounds: int = 5) -> None:
+        for _ in range(rounds):
+            self.reactor.turn(0)
+
+    def pass_time(self, seconds: float) -> None:
+        """Time passes, and what is due is called."""
+        self.clock.advance(seconds)
+        self.turn()
+
+    def frames(self, count: int) -> None:
+        """That many frames, 40 ms apart, each a key frame every 25."""
+        for _ in range(count):
+            self.sources[-1].send(self.unit(self._sent))
+            self._sent += 1
+            self.clock.advance(0.04)
+
+    @staticmethod
+    def unit(index: int) -> AccessUnit:
+        """Frame `index` of an endless film."""
+        film = units("h264")
+        loop = index // len(film) * len(film) * 3600
+        unit = film[index % len(film)]
+        return replace(unit, dts=unit.dts + loop, pts=unit.pts + loop)

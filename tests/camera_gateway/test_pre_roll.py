@@ -1,0 +1,45 @@
+"""The ring of a stream on standby reaches back far enough, begins with a key frame, and is bounded."""
+
+from __future__ import annotations
+
+from camera_gateway.packets import AccessUnit
+from camera_gateway.pre_roll import PreRoll
+from tests.camera_gateway.ingest_rig import IngestRig
+
+
+def frames(first: int, count: int) -> list[AccessUnit]:
+    return [IngestRig.unit(index) for index in range(first, first + count)]
+
+
+def filled(ring: PreRoll, units: list[AccessUnit]) -> PreRoll:
+    for unit in units:
+        unit.arrival_s = unit.dts / 90_000
+        ring.add(unit)
+    return ring
+
+
+def test_it_reaches_at_least_as_far_back_as_asked_in_whole_groups() -> None:
+    kept = filled(PreRoll(3.0), frames(0, 260)).take()
+    assert kept[0].key
+    assert 3.0 <= kept[-1].arrival_s - kept[0].arrival_s < 4.1
+    assert [unit.dts for unit in kept] == sorted(unit.dts for unit in kept)
+
+
+def test_what_comes_before_a_key_frame_is_of_no_use() -> None:
+    ring = filled(PreRoll(3.0), frames(5, 10))
+    assert ring.take() == []
+    assert ring.newest_group() == []
+
+
+def test_taking_empties_it() -> None:
+    ring = filled(PreRoll(3.0), frames(0, 30))
+    assert len(ring.newest_group()) == 5
+    assert len(ring.take()) == 30
+    assert ring.take() == []
+
+
+def test_bytes_are_bounded_and_the_oldest_group_goes_first() -> None:
+    units = frames(0, 100)
+    size = sum(len(unit.data) for unit in units[25:])
+    kept = filled(PreRoll(1000.0, max_bytes=size), units).take()
+    assert kept == units[25:]
