@@ -12,10 +12,13 @@ from itertools import pairwise
 
 _MAX_DEPTH = 16
 _JUMP = 10 * 90_000
-"""A step of more than this (1/90000 s) between neighbours is a jump, not a pause."""
+"""A step forward of more than this (1/90000 s) between neighbours is a jump, not a pause."""
+_BACK = 90_000
+"""A step back of more than this, and of more than four intervals, is a jump: pictures are not reordered so far."""
 
 
-@dataclass(frozen=True, slots=True)
+# Not frozen: one is made for each picture.
+@dataclass(slots=True)
 class Times:
     """Both times in 1/90000 s, re-based to rise from 0, and whether the source jumped just before."""
 
@@ -34,6 +37,8 @@ class DecodeTimes:
         self._last_dts = -1
         self._base = 0
         self._interval = 3600
+        self._delay = 0
+        self._restarted = False
 
     def prime(self, first: list[int]) -> None:
         """Look at the first few presentation times, before `take` gets them, to see how far pictures are reordered."""
@@ -49,12 +54,35 @@ class DecodeTimes:
 
     def take(self, pts: int) -> Times:
         """The times of the next picture in decoding order; `pts` is as the source says."""
+        last = self._last_pts
+        if not self._depth and last is not None and 0 < pts - last < 90_000 and not self._restarted:
+            # Nearly every picture of nearly every camera: no reordering was ever seen, so it is shown when decoded.
+            self._last_pts = pts
+            shown = pts + self._base
+            if shown > self._last_dts:
+                self._interval = shown - self._last_dts
+                self._last_dts = shown
+                return Times(shown, shown, False)
+        return self._take(pts)
+
+    def restart(self) -> None:
+        """The next picture is the first of another session: its time says nothing relative to those before."""
+        self._restarted = self._last_pts is not None
+
+    def decoded_at(self, pts: int) -> int:
+        """When a picture of this presentation time would be decoded if none were reordered, in the scale of `dts`."""
+        return pts + self._base - self._delay
+
+    def _take(self, pts: int) -> Times:
         jumped = False
+        if not self._depth:
+            self._window = [self._last_dts]
         if self._last_pts is None:
+            self._delay = self._depth * self._interval
             self._base = self._depth * self._interval - pts
             self._window = [index * self._interval for index in range(self._depth)]
-        elif abs(pts - self._last_pts) > _JUMP:
-            jumped = True
+        elif self._restarted or not -max(_BACK, 4 * self._interval) <= pts - self._last_pts <= _JUMP:
+            jumped, self._restarted = True, False
             self._base = self._last_dts + self._interval - pts
             self._window.clear()
         self._last_pts = pts

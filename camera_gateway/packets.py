@@ -111,6 +111,7 @@ class SourceCounters:
     reordered: int = 0
     duplicated: int = 0
     broken_units: int = 0  # access units left out because a piece of them was lost
+    ignored: int = 0  # packets that were no RTP of this session
 
 
 @dataclass(frozen=True, slots=True)

@@ -95,11 +95,11 @@ def _parse_h264(units: list[bytes]) -> ParsedUnit:
             pps.append(unit)
         elif kind not in (9, 10, 11, 12, 13):
             keep.append(unit)
-            key = key or kind == 5 or (kind == 6 and _is_clean_recovery_point(unit))
+            key = key or kind == 5 or (kind == 6 and is_clean_recovery_point(unit))
     return ParsedUnit(join_sample(keep), key, (), tuple(sps), tuple(pps))
 
 
-def _is_clean_recovery_point(sei: bytes) -> bool:
+def is_clean_recovery_point(sei: bytes) -> bool:
     """True for a recovery point message with a count of zero first in the unit (cameras without IDR pictures)."""
     return len(sei) > 3 and sei[1] == _SEI_RECOVERY_POINT and 0 < sei[2] < 16 and sei[3] & 0x80 == 0x80
 

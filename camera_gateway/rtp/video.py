@@ -1,0 +1,485 @@
+"""Access units out of RTP payloads: what H.264 and H.265 have in common (RFC 6184, RFC 7798).
+
+A unit ends at the marker bit or when the timestamp changes, whichever can be believed: cameras leave marker bits out,
+and some set them on every slice or NAL unit. So at the start of a session the end of a unit is taken from the packet
+that follows it, until marker bits have proved right. The first few units are held anyway, to see how far pictures are
+reordered (`DecodeTimes.prime`). A unit's arrival is that of its last packet.
+
+Nearly all packets are middle fragments (FU) of the same length as the one before. `take_frames` reads a run of those
+with one `struct.iter_unpack`: measured over four ways of doing it (docs/decisions/0082-rtp-receive.md) that is the
+fastest, although it copies each payload once more than slices of the view would: a view object costs more than
+copying 1,400 bytes, and copies outlive the call.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+
+from camera_gateway.decode_times import DecodeTimes
+from camera_gateway.fmp4.nal import VideoCodec, split_annexb
+from camera_gateway.fmp4.parameters import ParameterSets
+from camera_gateway.packets import (
+    MEDIA_RATE,
+    AccessUnit,
+    SenderReport,
+    SourceCounters,
+    SourceFault,
+    SourceListener,
+    SourceSettings,
+)
+from camera_gateway.rtp import rtcp
+from camera_gateway.rtp.description import MediaDescription
+from camera_gateway.rtp.packet import PLAIN, difference
+from camera_gateway.rtp.receiver import Receiver
+from storage.model import GapReason
+
+# What a NAL unit is to its access unit. In this order, so that one comparison tells classes apart.
+KEEP, SLICE, KEY, PREFIX, DELIMITER, DROP, VPS, SPS, PPS = range(9)
+
+_FRAME = struct.Struct(">BBH")
+_LENGTH = struct.Struct(">I")
+_MOST_BYTES = 8 << 20
+_MOST_PARTS = 1 << 16
+_MOST_SETS = 16
+_LONGEST_SET = 4096
+_MOST_SHAPES = 64
+_HELD = 4
+_TRUST_AFTER = 25
+_NEVER = -1
+_FARTHEST_REPORT_S = 60
+
+
+@dataclass(slots=True)
+class _Picture:
+    """A unit before it is timed."""
+
+    data: bytes
+    key: bool
+    time: int  # the timestamp without wraps, in 1/90000 s
+    arrival_us: int
+    arrival_s: float
+    parameters: ParameterSets
+    restarted: bool
+
+
+class VideoTrack(Receiver):
+    """Assembles access units. A subclass knows the codec: it reads payloads and calls `_whole`, `_open`, `_more`."""
+
+    codec: VideoCodec
+    fragment_bytes: int  # the length of what precedes a fragment's data in its payload
+
+    def __init__(
+        self,
+        media: MediaDescription,
+        settings: SourceSettings,
+        listener: SourceListener,
+        counters: SourceCounters,
+        *,
+        ordered: bool,
+    ) -> None:
+        super().__init__(media, settings, listener, counters, ordered=ordered)
+        self._shapes: dict[int, struct.Struct] = {}
+        # the unit being assembled
+        self._parts: list[bytes] = []
+        self._size = 0
+        self._slices = False
+        self._key = False
+        self._broken = False
+        self._stamp = -1
+        self._us = 0
+        self._s = 0.0
+        # the fragmented NAL unit within it
+        self._fragment = b""  # what precedes the data of each of its middle fragments; empty: none is open
+        self._role = DROP
+        self._nal_at = 0
+        self._nal_size = 0
+        # marker bits
+        self._marked = False  # the unit's last packet had one, but the unit was not ended by it
+        self._ended = False  # a unit of this timestamp was ended by one
+        self._markers = 0
+        self._trust = 0
+        # loss
+        self._holed = False
+        self._need_start = False
+        self._wait_for_key = False
+        # parameter sets
+        self._collected: list[tuple[int, bytes]] = []
+        self._known = ParameterSets(self.codec, (), (), ())
+        self._parameters: ParameterSets | None = None
+        # times
+        self._times = DecodeTimes()
+        self._held: list[_Picture] | None = []
+        self._restarted = False
+        self._clock_stamp = -1
+        self._clock = 0
+        self._report: tuple[int, int, int] | None = None
+
+    def described(self) -> VideoCodec:
+        """What this track carries."""
+        return self.codec
+
+    # -- packets -------------------------------------------------------------------------------------------------------
+
+    def take_frames(self, data: memoryview, at: int, limit: int, arrival_us: int, arrival_s: float) -> int:
+        """Take the interleaved frames (RFC 2326 10.12) from `at` on while they are whole and of the same channel.
+
+        Returns where it stopped. Each frame is a packet as for `take`; the view is used during the call only.
+        """
+        channel = data[at + 1]
+        while limit - at >= 4:
+            magic, its, length = _FRAME.unpack_from(data, at)
+            end: int = at + 4 + length
+            if magic != 36 or its != channel or end > limit:
+                return at
+            self.take(data, at + 4, end, arrival_us, arrival_s)
+            at = self._take_run(data, at, end, limit) if self._fragment and data[at + 4] == PLAIN else end
+        return at
+
+    def _take_run(self, data: memoryview, at: int, end: int, limit: int) -> int:
+        """Take the middle fragments after the one in `data[at:end]` that have its length; where that ended."""
+        step = end - at
+        first = int.from_bytes(data[at : at + 8], "big")  # the frame's head, and the packet's up to its number
+        count = min((limit - end) // step, 0xFFFF - (first & 0xFFFF))
+        if count <= 0 or step <= 16 + self.fragment_bytes or first >> 23 & 1 or self._stamp != self._seen_stamp:
+            return end
+        shape = self._shapes.get(step) or self._make_shape(step)
+        same = bytes(data[at + 8 : at + 16]) + self._fragment
+        parts = self._parts
+        before = len(parts)
+        append = parts.append
+        expected = first
+        for head, rest, piece in shape.iter_unpack(data[end : end + count * step]):
+            expected += 1
+            if head != expected or rest != same:
+                break
+            append(piece)
+        taken = len(parts) - before
+        if taken:
+            self._note_run(taken, step)
+        return end + taken * step
+
+    def _make_shape(self, step: int) -> struct.Struct:
+        if len(self._shapes) >= _MOST_SHAPES:
+            self._shapes.clear()
+        head = 8 + self.fragment_bytes
+        shape = self._shapes[step] = struct.Struct(f">Q{head}s{step - 8 - head}s")
+        return shape
+
+    def _note_run(self, taken: int, step: int) -> None:
+        """Account for `taken` packets at once. They have one timestamp and one arrival, so their jitter decays."""
+        self._next = (self._next + taken) & 0xFFFF
+        self._accepted += taken
+        self._jitter *= 0.9375**taken
+        self.counters.packets += taken
+        self.counters.bytes += taken * (step - 4)
+        self._nal_size += taken * (step - 16 - self.fragment_bytes)
+        if self._size + self._nal_size > _MOST_BYTES or len(self._parts) > _MOST_PARTS:
+            self._break()
+
+    def _payload(
+        self, data: memoryview, at: int, end: int, marker: bool, stamp: int, arrival_us: int, arrival_s: float
+    ) -> None:
+        if self._holed:
+            self._note_hole(stamp)
+        if stamp != self._stamp:
+            if self._slices:
+                self._end_unit(confirmed=True)
+            elif self._broken:
+                self._drop_unit()
+            self._stamp, self._markers = stamp, 0
+            self._marked = self._ended = False
+        self._us, self._s = arrival_us, arrival_s
+        self._read(data, at, end)
+        if marker:
+            self._note_marker()
+
+    def _read(self, data: memoryview, at: int, end: int) -> None:
+        """Take the payload `data[at:end]`, not empty, apart."""
+        raise NotImplementedError
+
+    def _hole(self) -> None:
+        self._holed = True
+
+    def _restart(self) -> None:
+        if self._slices and self._marked:
+            self._end_unit()
+        else:
+            self._drop_unit()
+        self._restarted = True
+        self._clock_stamp = self._stamp = -1
+        self._trust = max(self._trust, 0) if self._trust != _NEVER else _NEVER
+
+    def _note_hole(self, stamp: int) -> None:
+        """Packets were lost before this one: which unit is damaged?"""
+        self._holed = False
+        self._need_start = True
+        if stamp == self._stamp:
+            if self._slices or self._parts or self._fragment:
+                self._break()
+        elif self._slices and self._marked and not self._fragment:
+            self._end_unit()  # its last packet had the marker bit: nothing of it is missing
+        elif self._slices or self._fragment or self._broken:
+            self._drop_unit()
+        else:
+            self._parts.clear()  # messages before a picture that may be gone
+            self._size = 0
+
+    def _note_marker(self) -> None:
+        """The packet just read had the marker bit."""
+        self._close()
+        self._markers += 1
+        if not self._slices and not self._broken:
+            return  # parameter sets on their own: the picture is still to come
+        if self._trust >= _TRUST_AFTER:
+            self._end_unit()
+            self._ended = True
+        else:
+            self._marked = True
+
+    # -- NAL units -----------------------------------------------------------------------------------------------------
+
+    def _whole(self, role: int, first: bool, data: memoryview, at: int, end: int) -> None:
+        """A NAL unit in one piece; `first`: it is the first slice of a picture."""
+        if self._fragment:
+            self._close()
+        if not self._begin_nal(role, first):
+            return
+        if role >= VPS:
+            self._collect(role, data[at:end].tobytes())
+            return
+        self._parts.append(_LENGTH.pack(end - at))
+        self._parts.append(data[at:end].tobytes())
+        self._size += 4 + end - at
+        if self._size > _MOST_BYTES or len(self._parts) > _MOST_PARTS:
+            self._break()
+
+    def _open(self, role: int, first: bool, head: bytes, fragment: bytes, data: memoryview, at: int, end: int) -> None:
+        """The first fragment of a NAL unit that begins with `head`."""
+        if self._fragment:
+            self._close()
+        if not self._begin_nal(role, first) and not (self._broken or role in (DROP, DELIMITER)):
+            return
+        self._fragment, self._role = fragment, role
+        self._nal_at = len(self._parts)
+        self._nal_size = len(head) + end - at
+        self._parts += (b"", head, data[at:end].tobytes())
+
+    def _more(self, fragment: bytes, last: bool, data: memoryview, at: int, end: int) -> None:
+        """Another fragment of the open NAL unit."""
+        if fragment != self._fragment:
+            self._need_start = False
+            self._break()  # its beginning never came
+            return
+        self._parts.append(data[at:end].tobytes())
+        self._nal_size += end - at
+        if self._size + self._nal_size > _MOST_BYTES or len(self._parts) > _MOST_PARTS:
+            self._break()
+        if last:
+            self._close()
+
+    def _close(self) -> None:
+        """The fragmented NAL unit is whole: by its last fragment, or (some cameras never say so) by what follows."""
+        if not self._fragment:
+            return
+        self._fragment = b""
+        parts, at = self._parts, self._nal_at
+        if self._role <= PREFIX and not self._broken:
+            parts[at] = _LENGTH.pack(self._nal_size)
+            self._size += 4 + self._nal_size
+            return
+        if self._role >= VPS:
+            self._collect(self._role, b"".join(parts[at + 1 :]))
+        del parts[at:]
+
+    def _begin_nal(self, role: int, first: bool) -> bool:
+        """A NAL unit begins: whose is it? False when it is not kept."""
+        if self._marked or self._ended:
+            self._follow_marker(role, first)
+        if self._need_start and role != DROP:
+            self._need_start = False
+            if not first and SLICE <= role <= KEY:
+                self._break()
+        if SLICE <= role <= KEY:
+            self._slices = True
+            if role == KEY:
+                self._key = True
+        if role >= VPS:
+            return True
+        return role <= PREFIX and not self._broken
+
+    def _follow_marker(self, role: int, first: bool) -> None:
+        """More of the same timestamp after a marker bit: another picture, or was the marker bit a lie?"""
+        slice_ = SLICE <= role <= KEY
+        if slice_ and not first:
+            if self._ended and not self._need_start:
+                self._break()  # the rest of a picture that was handed on too early
+            self._trust = _NEVER
+        elif not (slice_ or role in (PREFIX, DELIMITER) or role >= VPS):
+            return
+        elif self._marked:
+            self._end_unit()
+        if slice_ or self._marked:
+            self._marked = self._ended = False
+
+    def _collect(self, role: int, nal: bytes) -> None:
+        """A parameter set. Some cameras put the next ones behind it, with start codes."""
+        if len(nal) > _LONGEST_SET or len(self._collected) >= 3 * _MOST_SETS:
+            return
+        if b"\0\0\1" not in nal:
+            if nal.endswith(b"\0"):
+                nal = nal.rstrip(b"\0")
+            if (role, nal) not in self._collected:
+                self._collected.append((role, nal))
+            return
+        for part in split_annexb(b"\0\0\1" + nal):
+            kind = self._role_of(part)
+            if kind >= VPS:
+                self._collect(kind, part)
+
+    def _role_of(self, nal: bytes) -> int:
+        """The role of a NAL unit, which is not empty."""
+        raise NotImplementedError
+
+    # -- units ---------------------------------------------------------------------------------------------------------
+
+    def _break(self) -> None:
+        """The unit in hand is damaged: forget its pieces and skip what is left of it."""
+        self._broken = True
+        self._fragment = b""
+        self._parts.clear()
+        self._size = 0
+
+    def _drop_unit(self) -> None:
+        """The unit in hand cannot be used."""
+        if self._slices or self._broken or self._fragment:
+            self.counters.broken_units += 1
+            if self._collected and self._merged() != self._known:
+                self._wait_for_key = True  # pictures that follow belong to sets that may not have come whole
+        self._collected.clear()
+        self._reset()
+
+    def _reset(self) -> None:
+        self._parts = []
+        self._size = 0
+        self._slices = self._key = self._broken = False
+        self._fragment = b""
+        self._marked = False
+
+    def _end_unit(self, *, confirmed: bool = False) -> None:
+        """The unit in hand is complete; `confirmed`: the timestamp says so."""
+        self._close()
+        if self._broken:
+            self._drop_unit()
+            return
+        if confirmed and 0 <= self._trust < _TRUST_AFTER and self._marked and self._markers == 1:
+            self._trust = _TRUST_AFTER if self._key else self._trust + 1
+        data, key = b"".join(self._parts), self._key
+        self._reset()
+        parameters = self._learn(key)
+        if self._wait_for_key:
+            if not key:
+                self.counters.broken_units += 1
+                return
+            self._wait_for_key = False
+        if parameters is not None:
+            self._time(data, key, parameters)
+
+    def _learn(self, key: bool) -> ParameterSets | None:
+        """Parameter sets come into force with a key picture; the same ones stay the same object."""
+        if self._collected:
+            merged = self._merged()
+            self._collected.clear()
+            if merged != self._known:
+                self._known = merged
+        known = self._known
+        if key and known is not self._parameters and known.sps and known.pps and (known.vps or not self._needs_vps()):
+            self._parameters = known
+        return self._parameters
+
+    def _needs_vps(self) -> bool:
+        return self.codec is VideoCodec.H265
+
+    def _merged(self) -> ParameterSets:
+        old = self._known
+        vps, sps, pps = (
+            tuple(nal for role, nal in self._collected if role == wanted)[:_MOST_SETS] for wanted in (VPS, SPS, PPS)
+        )
+        return ParameterSets(self.codec, vps or old.vps, sps or old.sps, pps or old.pps)
+
+    def _describe(self, nals: list[bytes]) -> None:
+        """The parameter sets of the session description are in force until the stream brings others."""
+        for nal in nals:
+            if nal and self._role_of(nal) >= VPS:
+                self._collect(self._role_of(nal), nal)
+        self._learn(True)
+
+    # -- times ---------------------------------------------------------------------------------------------------------
+
+    def _time(self, data: bytes, key: bool, parameters: ParameterSets) -> None:
+        stamp = self._stamp
+        if self._clock_stamp >= 0:
+            self._clock += difference(stamp, self._clock_stamp)
+        else:
+            self._clock = stamp
+        self._clock_stamp = stamp
+        time = self._clock if self._rate == MEDIA_RATE else self._clock * MEDIA_RATE // self._rate
+        restarted, self._restarted = self._restarted, False
+        picture = _Picture(data, key, time, self._us, self._s, parameters, restarted)
+        if self._held is None:
+            self._hand_on(picture)
+            return
+        self._held.append(picture)
+        if len(self._held) >= _HELD:
+            self._release()
+
+    def _release(self) -> None:
+        held, self._held = self._held, None
+        if held:
+            self._times.prime([picture.time for picture in held if picture.restarted is held[0].restarted])
+            for picture in held:
+                self._hand_on(picture)
+
+    def _hand_on(self, picture: _Picture) -> None:
+        if picture.restarted:
+            self._times.restart()
+        at = self._times.take(picture.time)
+        arrival = (picture.arrival_us, picture.arrival_s)
+        self._listener.unit(
+            AccessUnit(picture.data, picture.key, at.dts, at.pts, *arrival, picture.parameters, at.jumped)
+        )
+        if self._report is not None:
+            self._tell_clock()
+
+    def flush(self) -> None:
+        super().flush()
+        if self._slices and self._marked:
+            self._end_unit()
+        else:
+            self._drop_unit()
+        self._release()
+
+    # -- the camera's clock --------------------------------------------------------------------------------------------
+
+    def _sender(self, sender: rtcp.Sender, arrival_us: int) -> None:
+        camera_us = rtcp.unix_us(sender.ntp, arrival_us)
+        if camera_us is not None:
+            self._report = (camera_us, sender.stamp, arrival_us)
+            if self._held is None:
+                self._tell_clock()
+
+    def _tell_clock(self) -> None:
+        """Pass the report on, as soon as there is a picture that its timestamp can be compared with."""
+        report, self._report = self._report, None
+        if report is None or self._clock_stamp < 0:
+            return
+        camera_us, stamp, arrival_us = report
+        ahead = difference(stamp, self._clock_stamp)
+        if abs(ahead) > _FARTHEST_REPORT_S * self._rate:
+            return  # some cameras put anything there
+        time = (self._clock + ahead) * MEDIA_RATE // self._rate
+        self._listener.sender_report(SenderReport(camera_us, self._times.decoded_at(time), arrival_us))
+
+    def _goodbye(self) -> None:
+        self.flush()
+        raise SourceFault(GapReason.NETWORK, "the camera ended the stream (RTCP BYE)")
