@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from camera_gateway.rtsp.ports import Take
+from camera_gateway.rtp.demultiplexer import Take
 
 MOST_BYTES = 1024 * 1024
 """The first picture of a 4K camera is about half of it. What is over counts as lost, as its sequence numbers tell."""
@@ -21,7 +21,7 @@ class EarlyPackets:
     def holding(self, take: Take) -> Take:
         """Stands before `take` until `release`."""
 
-        def held(data: memoryview, start: int, end: int, arrival_us: int, arrival_s: float, /) -> None:
+        def held(data: memoryview, start: int, end: int, arrival_us: int, arrival_s: float) -> None:
             if self._open:
                 take(data, start, end, arrival_us, arrival_s)
             elif self._bytes + end - start <= MOST_BYTES:

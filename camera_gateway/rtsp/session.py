@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum, auto
+from typing import Protocol
 from urllib.parse import urlsplit
 
 from camera_gateway.fmp4.nal import VideoCodec
@@ -26,14 +27,14 @@ from camera_gateway.packets import (
     SourceListener,
     SourceSettings,
 )
-from camera_gateway.rtp.demultiplexer import Demultiplexer
+from camera_gateway.rtp.demultiplexer import Demultiplexer, Take
 from camera_gateway.rtp.description import MediaDescription
+from camera_gateway.rtp.tracks import Track, make_track
 from camera_gateway.rtsp import messages, sdp
 from camera_gateway.rtsp.authentication import Challenge, Credentials, parse_challenges
 from camera_gateway.rtsp.choice import choose
 from camera_gateway.rtsp.early import EarlyPackets
 from camera_gateway.rtsp.messages import MalformedMessage, MessageReader, Method, Request, Response, shown
-from camera_gateway.rtsp.ports import MakeTrack, Take, Track
 from camera_gateway.rtsp.refusals import refusal, seen
 from camera_gateway.rtsp.stray import next_start
 from camera_gateway.rtsp.transport import (
@@ -57,6 +58,20 @@ _MOST_SIGNINGS = 2
 _ANSWERED = "OPTIONS, GET_PARAMETER, SET_PARAMETER, ANNOUNCE"
 
 UdpPorts = Callable[[int], tuple[int, int]]
+
+
+class MakeTrack(Protocol):
+    """Makes the track of a medium; raises `SourceFault` for one that cannot be recorded."""
+
+    def __call__(
+        self,
+        media: MediaDescription,
+        settings: SourceSettings,
+        listener: SourceListener,
+        counters: SourceCounters,
+        *,
+        ordered: bool,
+    ) -> Track: ...
 
 
 class _State(Enum):
@@ -108,7 +123,7 @@ class Session:
         cnonce: Callable[[], str],
         udp_ports: UdpPorts | None,
         *,
-        make_track: MakeTrack,
+        make_track: MakeTrack = make_track,
     ) -> None:
         self._settings = settings
         self._listener = listener

@@ -44,13 +44,13 @@ class FakeTrack:
         if media.encoding not in (*_VIDEO, *_AUDIO, *_OTHER):
             raise SourceFault(GapReason.NO_MEDIA, f"the codec {media.encoding or 'without a name'} is not recorded")
 
-    def take(self, data: memoryview, start: int, end: int, arrival_us: int, arrival_s: float, /) -> None:
+    def take(self, data: memoryview, start: int, end: int, arrival_us: int, arrival_s: float) -> None:
         self.packets.append(bytes(data[start:end]))
 
-    def take_control(self, data: memoryview, start: int, end: int, arrival_us: int, arrival_s: float, /) -> None:
+    def take_control(self, data: memoryview, start: int, end: int, arrival_us: int, arrival_s: float) -> None:
         self.controls.append(bytes(data[start:end]))
 
-    def report(self, now_us: int, now_s: float, /) -> bytes:
+    def report(self, now_us: int, now_s: float) -> bytes:
         return b"report of " + self.media.kind.encode() if self.packets else b""
 
     def flush(self) -> None:
@@ -105,7 +105,6 @@ class Harness:
         settings: SourceSettings,
         listener: SourceListener,
         counters: SourceCounters,
-        /,
         *,
         ordered: bool,
     ) -> FakeTrack:
