@@ -1,7 +1,8 @@
 """Init segments, fragments in both framings, and the random access index at the end of a file.
 
 Files hold fragments of about half a second; viewers get one frame per fragment. Both have one video track with
-timescale 90000, movie durations of 0 (which puts browsers into live mode) and true sync flags.
+timescale 90000, movie durations of 0 (which puts browsers into live mode) and true sync flags. Files whose recording
+plan asks for sound have a second track (`fmp4.audio`).
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 from functools import cache
 from uuid import UUID
 
+from camera_gateway.fmp4.audio import AudioRun, AudioTrack, audio_extends, audio_track_box, runs_size, track_fragments
 from camera_gateway.fmp4.boxes import box, full_box
 from camera_gateway.fmp4.parameters import VideoFormat
 from camera_gateway.packets import AccessUnit
@@ -26,6 +28,8 @@ _SYNC = 0x0200_0000
 _NOT_SYNC = 0x0101_0000
 _FRAME = struct.Struct(">I4s I4sII I4s I4sIIIII I4sIQ I4sIIiI I4s")
 _MDAT_HEAD = struct.Struct(">I4s")
+_MOOF = 88
+"""Bytes of a `moof` with one track and no frames."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +42,10 @@ class Identity:
     t0_us: int
 
 
-def init_segment(video: VideoFormat, identity: Identity | None = None) -> bytes:
+def init_segment(video: VideoFormat, identity: Identity | None = None, audio: AudioTrack | None = None) -> bytes:
     """`ftyp`, the identity box if there is one, and `moov`."""
-    return box(b"ftyp", b"iso5", struct.pack(">I", 512), b"iso5iso6mp41") + _identity_box(identity) + _moov(video)
+    kinds = box(b"ftyp", b"iso5", struct.pack(">I", 512), b"iso5iso6mp41")
+    return kinds + _identity_box(identity) + _moov(video, audio)
 
 
 def frame_fragment(
@@ -80,12 +85,23 @@ def fragment_parts(
     return parts, len(parts[0]) + media
 
 
+def sounding_fragment_parts(
+    sequence: int, decode_time: int, units: Sequence[AccessUnit], next_dts: int, runs: Sequence[AudioRun]
+) -> tuple[list[bytes], int]:
+    """`fragment_parts` with sound behind the frames."""
+    sound = [piece for run in runs for piece in run.pieces]
+    offset = _MOOF + 16 * len(units) + runs_size(runs) + 8 + sum(len(unit.data) for unit in units)
+    more, more_size = track_fragments(runs, offset), sum(map(len, sound))
+    parts, size = fragment_parts(sequence, decode_time, units, next_dts, more, more_size)
+    return parts + sound, size + more_size
+
+
 def _fragment_head(
     sequence: int, decode_time: int, samples: list[int], media: int, more: bytes, more_size: int
 ) -> bytes:
     """`moof`, and the head of `mdat`; `samples` holds duration, size, flags and offset of each frame, flat."""
     count = len(samples) // 4
-    track = 64 + 16 * count
+    track = _MOOF - 24 + 16 * count
     moof = 24 + track + len(more)
     head = _head_format(count).pack(
         *(moof, b"moof", 16, b"mfhd", 0, sequence & 0xFFFFFFFF, track, b"traf"),
@@ -122,13 +138,18 @@ def _identity_box(identity: Identity | None) -> bytes:
     return box(b"uuid", IDENTITY_UUID.bytes, json.dumps(facts, sort_keys=True, separators=(",", ":")).encode())
 
 
-def _moov(video: VideoFormat) -> bytes:
+def _moov(video: VideoFormat, audio: AudioTrack | None) -> bytes:
     movie = struct.pack(">IIIIIH", 0, 0, 1000, 0, 0x10000, 0x100) + b"\0" * 10 + _MATRIX + b"\0" * 24
     extends = full_box(b"trex", 0, 0, struct.pack(">IIIII", 1, 1, 0, 0, 0))
+    sound = b""
+    if audio is not None:
+        sound = audio_track_box(audio, _sample_table(audio.entry), _data_information())
+        extends += audio_extends()
     return box(
         b"moov",
-        full_box(b"mvhd", 0, 0, movie, struct.pack(">I", 2)),
+        full_box(b"mvhd", 0, 0, movie, struct.pack(">I", 2 if audio is None else 3)),
         _track(video),
+        sound,
         box(b"mvex", extends),
     )
 
@@ -140,7 +161,7 @@ def _track(video: VideoFormat) -> bytes:
         b"mdia",
         full_box(b"mdhd", 0, 0, struct.pack(">IIIIHH", 0, 0, TIMESCALE, 0, 0x55C4, 0)),
         full_box(b"hdlr", 0, 0, struct.pack(">I4s", 0, b"vide"), b"\0" * 12, b"video\0"),
-        box(b"minf", full_box(b"vmhd", 0, 1, b"\0" * 8), _data_information(), _sample_table(video)),
+        box(b"minf", full_box(b"vmhd", 0, 1, b"\0" * 8), _data_information(), _sample_table(_entry(video))),
     )
     return box(b"trak", full_box(b"tkhd", 0, 3, header), media)
 
@@ -149,14 +170,18 @@ def _data_information() -> bytes:
     return box(b"dinf", full_box(b"dref", 0, 0, struct.pack(">I", 1), full_box(b"url ", 0, 1)))
 
 
-def _sample_table(video: VideoFormat) -> bytes:
-    entry = box(
+def _entry(video: VideoFormat) -> bytes:
+    return box(
         video.entry,
         b"\0" * 6 + struct.pack(">H", 1) + b"\0" * 16,
         struct.pack(">HHIIIH", video.width, video.height, 0x480000, 0x480000, 0, 1),
         b"\0" * 32 + struct.pack(">Hh", 24, -1),
         box(video.record_type, video.record),
     )
+
+
+def _sample_table(entry: bytes) -> bytes:
+    """The tables of a fragmented file: only the sample entry says anything."""
     none = struct.pack(">I", 0)
     return box(
         b"stbl",
