@@ -18,7 +18,7 @@ from sqlalchemy import select
 from camera_gateway.fmp4.reader import read_head
 from camera_gateway.fmp4.salvage import FileFacts, inspect, salvage
 from camera_gateway.fmp4.writer import Identity
-from camera_gateway.recorder.disk import QUARANTINE, Placement, place_with_mark, placed_mark, set_aside
+from camera_gateway.recorder.placing import QUARANTINE, Placement, place_with_mark, placed_mark, set_aside
 from storage.archive.catalog import Catalog
 from storage.archive.ingest import Ingest, last_t1_us
 from storage.archive.tables import run

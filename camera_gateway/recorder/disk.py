@@ -1,71 +1,37 @@
-"""The disk side of recording, for all streams of one process: a writer, a syncer and a finisher, each a named thread.
+"""The disk side of recording, for all streams of one process: a writer, syncers and a finisher, each a named thread.
 
-Ingest threads only put whole fragments into a bounded ring. The writer hashes and writes them; the syncer makes every
-open file durable each `sync_interval`; the finisher syncs and renames complete files and commits their rows, in the
-order in which things happened. While the catalog is away the finisher retries and recording goes on.
+The loop only puts whole fragments into a bounded ring. The writer hashes and writes them; the syncers make every open
+file durable each `sync_interval`; the finisher syncs and renames complete files and commits their rows, in the order
+in which things happened. While the catalog is away the finisher retries and recording goes on.
 """
 
 from __future__ import annotations
 
-import errno
-import hashlib
 import logging
-import os
 import threading
-from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from queue import SimpleQueue
+from typing import Any
 from uuid import UUID
 
 from camera_gateway.fmp4.writer import random_access_index
+from camera_gateway.recorder.finisher import ArchiveCall, Finisher
+from camera_gateway.recorder.part_file import PartFile, reason_of
+from camera_gateway.recorder.placing import Placement as Placement
 from camera_gateway.recorder.ports import FragmentNote, RecordArchive, SegmentStart, SinkFault
+from camera_gateway.recorder.room import FreeSpaceGuard as FreeSpaceGuard
+from camera_gateway.recorder.room import Room, RoomGuard
+from camera_gateway.recorder.room import free_bytes as free_bytes
+from camera_gateway.recorder.syncer import Syncer
 from storage.clock import Clock
-from storage.errors import ObjectDamaged, ObjectMissing, StorageFull, SunhallError, Unavailable
-from storage.model import CameraSegment, GapReason, RunEnd
+from storage.model import GapReason, RunEnd
 
 log = logging.getLogger(__name__)
 
-QUARANTINE = "quarantine"
-_RETRY_S = 2.0
-_FULL = (errno.ENOSPC, errno.EDQUOT)
-
-
-class RoomGuard(Protocol):
-    """Says whether a new file may begin."""
-
-    def check(self) -> None:
-        """Raises StorageFull when less than the reserve is free."""
-        ...
-
-
-class Placement(Protocol):
-    """`storage.archive.staging.Placement`: gives a complete part file its final name, durably."""
-
-    def place(self, segment_id: UUID, part: Path) -> str: ...
-
-
-@dataclass(frozen=True, slots=True)
-class FreeSpaceGuard:
-    """Refuses new files when the volume has less than `reserve_bytes` left."""
-
-    folder: Path
-    reserve_bytes: int
-
-    def check(self) -> None:
-        """Raises StorageFull with what is free and what is needed."""
-        free = free_bytes(self.folder)
-        if free < self.reserve_bytes:
-            raise StorageFull(
-                "disk_full", f"{free} bytes free, {self.reserve_bytes} are kept in reserve", free_bytes=free
-            )
-
-
-def free_bytes(folder: Path) -> int:
-    """Bytes that we may still write on the volume of `folder`."""
-    volume = os.statvfs(folder)
-    return volume.f_bavail * volume.f_frsize
+_EARLY = 0.25
+"""The part of a ring from which on the disk counts as slow, long before anything is lost."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,401 +40,284 @@ class DiskSettings:
 
     staging: Path
     sync_interval_s: float = 2.0
-    ring_bytes: int = 16 << 20  # per stream, between ingest and writer
+    ring_bytes: int = 16 << 20  # per stream, between the loop and the writer
+    rings_bytes: int = 512 << 20  # of all streams together
+    late_s: float = 2.0  # a fragment that waits longer for the disk makes it count as slow
+    sync_threads: int = 4
 
 
-@dataclass(slots=True, eq=False)
-class _Recording:
-    """A part file on its way. Only the writer thread touches what is below the line; `fault` is read by ingest."""
+@dataclass(frozen=True, slots=True)
+class DiskHealth:
+    """How the disk side does now. `slow` says why it counts as slow; empty: it does not. Nothing is lost yet then."""
 
-    start: SegmentStart
-    path: Path
-    channel: DiskChannel
-    descriptor: int = -1
-    digest: hashlib._Hash = field(default_factory=hashlib.sha256)
-    size: int = 0
-    index: list[tuple[int, int]] = field(default_factory=list)
-    note: FragmentNote | None = None
-    broken: bool = False
-    doubtful: bool = False  # a sync failed: what the kernel says of this file is no proof any more
-    sync_lock: threading.Lock = field(default_factory=threading.Lock)
-
-
-Job = Callable[[], None]
+    queued_bytes: int
+    fullest_ring: float  # 1.0: the next fragment of that stream ends its run
+    oldest_wait_s: float
+    open_files: int
+    last_sync_s: float  # the last pass over all open files
+    sync_behind_s: float  # the oldest pass that is not through; 0: none
+    commit_backlog: int  # complete files and other facts that wait for the catalog
+    commit_wait_s: float  # the oldest of them
+    staged_bytes: int  # recorded, and without a row yet
+    slow: str
 
 
 class DiskChannel:
     """The `SegmentSink` of one stream."""
 
+    __slots__ = ("_disk", "_fault", "_part", "_stream_id", "given", "taken")
+
     def __init__(self, disk: DiskWriter, stream_id: UUID) -> None:
         self._disk = disk
         self._stream_id = stream_id
-        self._recording: _Recording | None = None
-        self.pending = 0  # bytes in the ring; guarded by the disk's lock
-        self.fault: SinkFault | None = None
+        self._part: PartFile | None = None
+        self.given = 0  # bytes put into the ring, counted by the loop
+        self.taken = 0  # bytes taken out of it, counted by the writer
+        self._fault: SinkFault | None = None
 
     def begin(self, start: SegmentStart) -> None:
         self._raise_fault()
-        if self.pending > self._disk.settings.ring_bytes // 2:
-            raise SinkFault(GapReason.DISK_SLOW, "the ring has not drained yet")
-        self._disk.check_room()
-        path = self._disk.settings.staging / str(start.stream_id) / f"{start.segment_id}.part"
-        recording = _Recording(start, path, self)
-        self._recording = recording
-        self._disk.put(self, len(start.head), lambda: self._disk.create(recording))
+        disk = self._disk
+        disk.room.check_new()
+        disk.check_drained(self)
+        path = disk.settings.staging / str(start.stream_id) / f"{start.segment_id}.part"
+        part = PartFile(start, path, self._on_fault)
+        self._part = part
+        disk.put(self, len(start.head), disk.create, part)
 
     def write(self, parts: list[bytes], size: int, note: FragmentNote) -> None:
         self._raise_fault()
-        recording = self._recording
-        if recording is None:
+        part = self._part
+        if part is None:
             raise SinkFault(GapReason.UNKNOWN, "no file is open")
-        if self.pending + size > self._disk.settings.ring_bytes:
-            raise SinkFault(GapReason.DISK_SLOW, f"{self.pending} bytes wait for the disk")
-        self._disk.put(self, size, lambda: self._disk.append(recording, b"".join(parts), note))
+        disk = self._disk
+        disk.room.check_open()
+        disk.check_ring(self, size)
+        disk.put(self, size, disk.append, part, parts, note)
 
     def read_back(self, limit: int, deliver: Callable[[bytes], None]) -> None:
-        recording = self._recording
-        self._disk.put(self, 0, lambda: deliver(self._disk.last_group(recording, limit)))
+        self._disk.put(self, 0, self._disk.read_back, self._part, limit, deliver)
 
     def finish(self, t1_us: int) -> None:
-        recording, self._recording = self._recording, None
-        if recording is not None:
-            self._disk.put(self, 0, lambda: self._disk.complete(recording, t1_us))
+        part, self._part = self._part, None
+        if part is not None:
+            self._disk.put(self, 0, self._disk.complete, part, t1_us)
 
     def open_run(self, stream_id: UUID, run_id: UUID, t0_us: int) -> None:
-        self._disk.in_order(self, lambda archive: archive.open_run(stream_id, t0_us, run_id))
+        self._tell(lambda archive: archive.open_run(stream_id, t0_us, run_id))
 
     def close_run(self, run_id: UUID, t1_us: int, end: RunEnd, detail: str) -> None:
-        self._disk.in_order(self, lambda archive: archive.close_run(run_id, t1_us, end, detail))
+        self._tell(lambda archive: archive.close_run(run_id, t1_us, end, detail))
 
     def open_gap(self, t_us: int, reason: GapReason, detail: str) -> None:
         """In order with the files: there is nothing to record from `t_us` on, and why."""
-        self._disk.in_order(self, lambda archive: archive.open_gap(self._stream_id, t_us, reason, detail))
+        self._tell(lambda archive: archive.open_gap(self._stream_id, t_us, reason, detail))
+
+    def _tell(self, call: ArchiveCall) -> None:
+        """Through both queues, so that it comes after the files put before it."""
+        self._disk.put(self, 0, self._disk.tell, call)
+
+    def _on_fault(self, fault: SinkFault) -> None:
+        """From the disk's threads: the next call of the loop will hear of it."""
+        self._fault = fault
 
     def _raise_fault(self) -> None:
-        fault, self.fault = self.fault, None
-        if fault is not None:
+        if self._fault is not None:
+            fault, self._fault = self._fault, None
             raise fault
 
 
 class DiskWriter:
-    """Owns the three threads. `stop` drains everything that was put before it."""
+    """Owns the threads. All its channels are used from one thread. `stop` drains everything that was put before it."""
 
     def __init__(
         self, settings: DiskSettings, placement: Placement, archive: RecordArchive, guard: RoomGuard, clock: Clock
     ) -> None:
         self.settings = settings
-        self._placement = placement
-        self._archive = archive
-        self._guard = guard
+        self.room = Room(guard)
         self._clock = clock
-        self._lock = threading.Lock()
-        self._written = _Jobs("disk-writer")
-        self._finished = _Jobs("disk-finisher")
-        self._open: set[_Recording] = set()
-        self._stopping = threading.Event()
-        self._giving_up = threading.Event()
-        self._syncer = threading.Thread(target=self._sync_forever, name="disk-syncer", daemon=True)
+        self._channels: list[DiskChannel] = []
+        self._jobs: SimpleQueue[tuple[Any, ...] | None] = SimpleQueue()
+        self._given = self._taken = 0
+        self._hand_since_s: float | None = None  # when the job in hand was put
+        self._parts: set[PartFile] = set()  # without a row yet
+        self._lock = threading.Lock()  # guards _parts
+        self._finisher = Finisher(settings.staging, placement, archive, clock)
+        self._syncer = Syncer(*(settings.sync_interval_s, settings.sync_threads, clock, self.room.measure))
+        self._thread = threading.Thread(target=self._run, name="disk-writer", daemon=True)
         settings.staging.mkdir(parents=True, exist_ok=True)
 
     def channel(self, stream_id: UUID) -> DiskChannel:
         """The sink of one stream."""
-        return DiskChannel(self, stream_id)
+        made = DiskChannel(self, stream_id)
+        self._channels.append(made)
+        return made
 
-    def start(self) -> None:
-        self._written.start()
-        self._finished.start()
+    def start(self, *, rows: bool = True) -> None:
+        """Begin to write. Without `rows` nothing is placed or told to the archive until `allow_rows`."""
+        self.room.measure()
+        if rows:
+            self.allow_rows()
+        self._thread.start()
+        self._finisher.start()
         self._syncer.start()
+
+    def allow_rows(self) -> None:
+        """What an earlier process left is in the archive: what came since may follow. Harmless when repeated."""
+        self._finisher.allow()
 
     def stop(self, patience_s: float = 20.0) -> None:
         """Write, finish and commit what is there. After `patience_s` a catalog that stays away is given up on:
         the files stay in staging and are adopted at the next start."""
-        self._written.stop()
-        self._stopping.set()
-        self._syncer.join()
-        timer = threading.Timer(patience_s, self._giving_up.set)
-        timer.start()
-        self._finished.stop()
-        timer.cancel()
-        timer.join()
+        self._jobs.put(None)
+        self._thread.join()
+        self._syncer.stop()
+        self._finisher.stop(patience_s)
 
-    # --- called by channels, in ingest threads -----------------------------------------------------------------------
-    def check_room(self) -> None:
-        try:
-            self._guard.check()
-        except StorageFull as error:
-            raise SinkFault(GapReason.DISK_FULL, error.message) from error
-        except OSError as error:
-            raise SinkFault(GapReason.DISK_SLOW, error.strerror or "the volume does not answer") from error
-
-    def put(self, channel: DiskChannel, size: int, job: Job) -> None:
+    def health(self) -> DiskHealth:
+        """A look from any thread; costs as much as a few dozen additions."""
+        ring = self.settings.ring_bytes
+        queued = self._given - self._taken
+        fullest = max((each.given - each.taken for each in list(self._channels)), default=0) / ring
+        since_s = self._hand_since_s
+        wait_s = 0.0 if since_s is None else max(self._clock.monotonic() - since_s, 0.0)
         with self._lock:
-            channel.pending += size
+            staged = sum(part.size for part in self._parts)
+        last_s, behind_s = self._syncer.last_pass_s, self._syncer.behind_s()
+        return DiskHealth(
+            queued_bytes=queued,
+            fullest_ring=fullest,
+            oldest_wait_s=wait_s,
+            open_files=self._syncer.open_files,
+            last_sync_s=last_s,
+            sync_behind_s=behind_s,
+            commit_backlog=self._finisher.backlog,
+            commit_wait_s=self._finisher.waiting_s(),
+            staged_bytes=staged,
+            slow=self._why_slow(queued, fullest, wait_s, max(last_s, behind_s)),
+        )
 
-        def run() -> None:
-            job()
-            with self._lock:
-                channel.pending -= size
+    def _why_slow(self, queued: int, fullest: float, wait_s: float, sync_s: float) -> str:
+        settings = self.settings
+        if fullest >= _EARLY or queued >= settings.rings_bytes * _EARLY:
+            return f"{queued >> 20} MB wait to be written"
+        if wait_s > settings.late_s:
+            return f"a write has been waiting for {wait_s:.1f} s"
+        if sync_s > settings.sync_interval_s:
+            return f"syncing all files takes {sync_s:.1f} s, longer than sync_interval_s"
+        return ""
 
-        self._written.put(run)
+    # --- called by channels, in the loop -----------------------------------------------------------------------------
+    def check_drained(self, channel: DiskChannel) -> None:
+        """Raises SinkFault while too much of the stream waits for a new file to begin."""
+        if channel.given - channel.taken > min(self.settings.ring_bytes, self._share()) // 2:
+            raise SinkFault(GapReason.DISK_SLOW, "the ring has not drained yet")
 
-    def in_order(self, channel: DiskChannel, call: Callable[[RecordArchive], object]) -> None:
-        """Pass an archive call through both queues, so that it comes after the files put before it."""
-        self.put(channel, 0, lambda: self._finished.put(lambda: self._commit(lambda: call(self._archive))))
+    def check_ring(self, channel: DiskChannel, size: int) -> None:
+        """Raises SinkFault when the stream's ring is full.
+
+        It is also full when all rings together are half full and this one holds more than its share of that: so all
+        together never hold more than `rings_bytes`, and a stream that waits little goes on.
+        """
+        waiting = channel.given - channel.taken
+        if waiting + size > self.settings.ring_bytes:
+            raise SinkFault(GapReason.DISK_SLOW, f"{waiting} bytes wait for the disk")
+        queued = self._given - self._taken
+        if queued + size > self.settings.rings_bytes // 2 and waiting + size > self._share():
+            raise SinkFault(GapReason.DISK_SLOW, f"{queued} bytes of all cameras wait for the disk")
+
+    def put(self, channel: DiskChannel, size: int, work: Callable[..., None], *arguments: Any) -> None:
+        """Let the writer call `work` with the arguments; `size` bytes wait until it did."""
+        channel.given += size
+        self._given += size
+        self._jobs.put((channel, size, self._clock.monotonic(), work, arguments))
+
+    def _share(self) -> int:
+        return self.settings.rings_bytes // 2 // max(len(self._channels), 1)
 
     # --- writer thread -----------------------------------------------------------------------------------------------
-    def create(self, recording: _Recording) -> None:
-        try:
-            recording.path.parent.mkdir(exist_ok=True)
-            flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-            recording.descriptor = os.open(recording.path, flags, 0o600)
-            self._put_bytes(recording, recording.start.head)
-        except OSError as error:
-            self._break(recording, error)
-            return
-        with self._lock:
-            self._open.add(recording)
+    def _run(self) -> None:
+        while (job := self._jobs.get()) is not None:
+            channel, size, self._hand_since_s, work, arguments = job
+            work(*arguments)
+            channel.taken += size
+            self._taken += size
+            self._hand_since_s = None
 
-    def append(self, recording: _Recording, data: bytes, note: FragmentNote) -> None:
-        if recording.broken:
-            return
-        offset = recording.size
+    def create(self, part: PartFile) -> None:
+        with self._lock:
+            self._parts.add(part)
         try:
-            self._put_bytes(recording, data)
+            part.create()
+            self._syncer.add(part)
+            part.append(part.start.head)
         except OSError as error:
-            self._break(recording, error)
+            _break(part, error)
+
+    def append(self, part: PartFile, parts: list[bytes], note: FragmentNote) -> None:
+        if part.broken:
+            return
+        offset = part.size
+        try:
+            # One copy costs less than handing the interpreter lock over for every piece (docs/decisions/0084).
+            part.append(b"".join(parts))
+        except OSError as error:
+            _break(part, error)
             return
         if note.starts_with_key:
-            recording.index.append((note.decode_time, offset))
-        recording.note = note
+            part.index.append((note.decode_time, offset))
+        part.note = note
 
-    def last_group(self, recording: _Recording | None, limit: int) -> bytes:
-        if recording is None or recording.broken or recording.descriptor < 0 or not recording.index:
-            return b""
-        start = recording.index[-1][1]
-        size = recording.size - start
+    def read_back(self, part: PartFile | None, limit: int, deliver: Callable[[bytes], None]) -> None:
+        data = b""
         try:
-            data = os.pread(recording.descriptor, size, start) if size <= limit else b""
+            if part is not None:
+                data = part.last_group(limit)
         except OSError as error:
             log.error("group_unread", extra={"fields": {"error": error.strerror}})
-            return b""
-        return data if len(data) == size else b""
+        deliver(data)
 
-    def complete(self, recording: _Recording, t1_us: int) -> None:
-        with self._lock:
-            self._open.discard(recording)
-        if recording.descriptor < 0:
+    def tell(self, call: ArchiveCall) -> None:
+        self._finisher.call(call)
+
+    def complete(self, part: PartFile, t1_us: int) -> None:
+        if part.note is None:
+            self._discard(part)
             return
-        if recording.note is None:
-            self._discard(recording)
-            return
-        if recording.broken:
-            t1_us = recording.note.t1_us
+        if part.broken:
+            t1_us = part.note.t1_us
         else:
-            self._write_index(recording)
-        facts = self._facts(recording, recording.note, t1_us)
-        self._finished.put(lambda: self._place(recording, facts))
-
-    def _put_bytes(self, recording: _Recording, data: bytes) -> None:
-        view = memoryview(data)
-        while view:
-            view = view[os.write(recording.descriptor, view) :]
-        recording.digest.update(data)
-        recording.size += len(data)
-
-    def _write_index(self, recording: _Recording) -> None:
-        try:
-            self._put_bytes(recording, random_access_index(recording.index))
-        except OSError as error:
-            self._break(recording, error)
-
-    def _break(self, recording: _Recording, error: OSError) -> None:
-        """The disk refused: keep the file up to its last whole fragment and tell the ingest thread."""
-        reason = GapReason.DISK_FULL if error.errno in _FULL else GapReason.DISK_SLOW
-        recording.broken = True
-        recording.channel.fault = SinkFault(reason, error.strerror or "the disk failed")
-        log.error(
-            "recording_broken",
-            extra={"fields": {"segment": recording.start.segment_id, "reason": reason, "error": error.strerror}},
-        )
-        if recording.descriptor >= 0:
             try:
-                os.ftruncate(recording.descriptor, recording.size)
-            except OSError as again:
-                log.error("recording_truncate_failed", extra={"fields": {"error": again.strerror}})
+                part.append(random_access_index(part.index))
+            except OSError as error:
+                _break(part, error)
+        part.complete = True
+        facts = part.facts(part.note, t1_us)
+        self._finisher.place(part, facts, lambda: self._syncer.forget(part), lambda: self._forget(part))
 
-    def _discard(self, recording: _Recording) -> None:
-        """A file without one whole fragment holds no footage."""
-        self._close(recording)
+    def _discard(self, part: PartFile) -> None:
+        """A file without one whole fragment holds no footage. The syncer closes it: the writer waits for no sync."""
+        part.synced, part.named, part.complete = part.size, True, True
+        self._forget(part)
         try:
-            recording.path.unlink(missing_ok=True)
+            part.path.unlink(missing_ok=True)
         except OSError as error:
             log.error("empty_recording_left", extra={"fields": {"error": error.strerror}})
 
-    def _close(self, recording: _Recording) -> None:
-        with recording.sync_lock:
-            descriptor, recording.descriptor = recording.descriptor, -1
-            try:
-                os.close(descriptor)
-            except OSError:  # a late write error; the descriptor is gone all the same
-                recording.doubtful = True
+    def _forget(self, part: PartFile) -> None:
+        with self._lock:
+            self._parts.discard(part)
 
-    def _facts(self, recording: _Recording, note: FragmentNote, t1_us: int) -> CameraSegment:
-        start = recording.start
-        t1_us = max(t1_us, start.t0_us + 1)
-        return CameraSegment(
-            id=start.segment_id,
-            stream_id=start.stream_id,
-            run_id=start.run_id,
-            t0_us=start.t0_us,
-            t1_us=t1_us,
-            media_duration=note.media_duration,
-            timescale=start.timescale,
-            codec=start.codec,
-            width=start.width,
-            height=start.height,
-            frames=note.frames,
-            size_bytes=recording.size,
-            sha256=recording.digest.digest(),
-        )
 
-    # --- syncer thread -----------------------------------------------------------------------------------------------
-    def _sync_forever(self) -> None:
-        while not self._clock.wait(self._stopping, self.settings.sync_interval_s):
-            with self._lock:
-                recordings = list(self._open)
-            for recording in recordings:
-                self._sync(recording)
-
-    def _sync(self, recording: _Recording) -> None:
-        with recording.sync_lock:
-            if recording.descriptor < 0:
-                return
-            try:
-                os.fdatasync(recording.descriptor)
-            except OSError as error:
-                recording.doubtful = True
-                recording.channel.fault = SinkFault(GapReason.DISK_SLOW, error.strerror or "fdatasync failed")
-
-    # --- finisher thread ---------------------------------------------------------------------------------------------
-    def _place(self, recording: _Recording, facts: CameraSegment) -> None:
-        self._close(recording)
-        located: list[str] = []
-
-        def commit() -> None:
-            if not located:
-                located.append(self._placed(recording, facts))
-            self._archive.commit_segment(facts, located[0])
-            placed_mark(recording.path).unlink(missing_ok=True)
-
-        self._commit(commit)
-
-    def _placed(self, recording: _Recording, facts: CameraSegment) -> str:
-        """Place the file; after a failed sync only when the disk still gives back what was written.
-
-        A kernel reports a failed write once, forgets it and calls the next sync a success.
-
-        Raises:
-            OSError: not now: try again. ObjectDamaged, ObjectMissing: never: there will be no row.
-        """
-        path = recording.path
-        if recording.doubtful and not _gives_back(path, facts.sha256):
-            set_aside(self.settings.staging, path)
-            raise ObjectDamaged("recording_damaged", f"the disk lost bytes of {facts.id}: the file is set aside")
+def _break(part: PartFile, error: OSError) -> None:
+    """The disk refused: keep the file up to its last whole fragment and tell the loop."""
+    reason = reason_of(error)
+    part.broken = True
+    part.on_fault(SinkFault(reason, error.strerror or "the disk failed"))
+    fields = {"segment": part.start.segment_id, "reason": reason, "error": error.strerror}
+    log.error("recording_broken", extra={"fields": fields})
+    if part.descriptor >= 0:
         try:
-            if recording.broken and path.exists():
-                os.truncate(path, facts.size_bytes)
-            return place_with_mark(self._placement, facts.id, path)
-        except OSError:
-            recording.doubtful = True
-            raise
-
-    def _commit(self, call: Callable[[], object]) -> None:
-        """Do it until it is done; only a catalog or a disk that is away is waited for."""
-        while not self._giving_up.is_set():
-            try:
-                call()
-            except (Unavailable, StorageFull, OSError) as error:
-                log.warning("commit_waits", extra={"fields": {"error": str(error)}})
-                self._clock.wait(self._giving_up, _RETRY_S)
-            except SunhallError as error:
-                log.error("commit_refused", extra={"fields": {"code": error.code, "error": error.message}})
-                return
-            else:
-                return
-
-
-def placed_mark(part: Path) -> Path:
-    """The name beside the part file that stays until the row is committed."""
-    return part.with_suffix(".placed")
-
-
-def place_with_mark(placement: Placement, segment_id: UUID, part: Path) -> str:
-    """Place a complete part file and keep a second name of it until its row exists.
-
-    A crash between placing and committing leaves the mark, so the next start finds the orphan without a search. A try
-    that failed after the rename is taken up again from the mark.
-
-    Raises:
-        ObjectMissing: `recording_missing`: neither name is there.
-        OSError: the disk refused; both names are there, or the mark alone.
-    """
-    mark = placed_mark(part)
-    if part.exists():
-        if not mark.exists():
-            os.link(part, mark)
-    elif mark.exists():
-        os.link(mark, part)
-    else:
-        raise ObjectMissing("recording_missing", f"{part.name} was taken from the staging folder")
-    return placement.place(segment_id, part)
-
-
-def set_aside(staging: Path, path: Path) -> None:
-    """Move a part file, with its mark, to where a person looks at it; nothing is deleted."""
-    folder = staging / QUARANTINE
-    folder.mkdir(exist_ok=True)
-    for name in (path.with_suffix(".part"), path.with_suffix(".placed")):
-        if name.exists():
-            os.replace(name, folder / name.name)
-
-
-def _gives_back(path: Path, sha256: bytes) -> bool:
-    """Whether the disk, not the page cache, has these bytes. A file that was renamed already is read by its mark."""
-    found = path if path.exists() else placed_mark(path)
-    try:
-        with found.open("rb") as file:
-            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
-            return hashlib.file_digest(file, "sha256").digest() == sha256
-    except OSError as error:
-        log.error("recording_unreadable", extra={"fields": {"file": path.name, "error": error.strerror}})
-        return False
-
-
-class _Jobs:
-    """A thread that does jobs in order."""
-
-    def __init__(self, name: str) -> None:
-        self._jobs: deque[Job | None] = deque()
-        self._ready = threading.Semaphore(0)
-        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
-
-    def start(self) -> None:
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Do all jobs put so far, then end."""
-        self.put(None)
-        self._thread.join()
-
-    def put(self, job: Job | None) -> None:
-        self._jobs.append(job)
-        self._ready.release()
-
-    def _run(self) -> None:
-        while True:
-            self._ready.acquire()
-            job = self._jobs.popleft()
-            if job is None:
-                return
-            job()
+            part.cut()
+        except OSError as again:
+            log.error("recording_truncate_failed", extra={"fields": {"error": again.strerror}})

@@ -7,7 +7,7 @@ import hashlib
 import os
 import resource
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import ClassVar
@@ -19,6 +19,7 @@ from camera_gateway.fmp4.salvage import inspect
 from camera_gateway.packets import AccessUnit
 from camera_gateway.recorder.disk import DiskSettings, DiskWriter, FreeSpaceGuard, Placement
 from camera_gateway.recorder.ports import SinkFault
+from camera_gateway.recorder.room import Room
 from camera_gateway.recorder.segmenter import Segmenter
 from storage.archive.objects import DiskStore
 from storage.archive.staging import DiskPlacement
@@ -99,8 +100,10 @@ def test_without_room_nothing_begins_and_recording_returns_with_room(tmp_path: P
     segmenter = Segmenter(STREAM, bench.disk.channel(STREAM), SystemClock())
     frames = units("h264")
     bench.guard.full = True
+    bench.disk.room.measure()
     assert feed(segmenter, frames[:50]) == [GapReason.DISK_FULL] * 2
     bench.guard.full = False
+    bench.disk.room.measure()
     assert feed(segmenter, frames[50:]) == []
     assert segmenter.recording
     segmenter.end(RunEnd.STOPPED)
@@ -269,17 +272,13 @@ def test_a_file_that_somebody_took_away_holds_nothing_up(tmp_path: Path) -> None
     assert bench.archive.ends == [RunEnd.STOPPED]
 
 
-def test_a_volume_that_does_not_answer_ends_the_run(tmp_path: Path) -> None:
-    disk = DiskWriter(
-        DiskSettings(tmp_path),
-        FolderPlacement(tmp_path),
-        FakeArchive(),
-        FreeSpaceGuard(tmp_path / "unmounted", 1),
-        SystemClock(),
-    )
+def test_a_volume_that_does_not_answer_takes_no_new_file(tmp_path: Path) -> None:
+    room = Room(FreeSpaceGuard(tmp_path / "unmounted", 1))
+    room.measure()
     with pytest.raises(SinkFault) as caught:
-        disk.check_room()
+        room.check_new()
     assert caught.value.reason is GapReason.DISK_SLOW
+    room.check_open()  # it may answer again before a write fails
 
 
 def test_while_the_catalog_is_away_recording_goes_on(tmp_path: Path) -> None:
@@ -307,18 +306,28 @@ def test_a_catalog_that_stays_away_is_given_up_on_and_files_stay_for_recovery(tm
     assert inspect(left[0]).frames == len(units("h264"))
 
 
-def test_the_reserve_is_kept_free(tmp_path: Path) -> None:
-    FreeSpaceGuard(tmp_path, 0).check()
-    disk = DiskWriter(
-        DiskSettings(tmp_path),
-        FolderPlacement(tmp_path),
-        FakeArchive(),
-        FreeSpaceGuard(tmp_path, 1 << 60),
-        SystemClock(),
-    )
-    with pytest.raises(SinkFault) as caught:
-        disk.check_room()
-    assert caught.value.reason is GapReason.DISK_FULL
+def test_the_reserve_is_kept_free(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Below it no file begins; when half of it is gone those that are open end as well: the catalog needs the rest."""
+    free = os.statvfs(tmp_path)
+    room = Room(FreeSpaceGuard(tmp_path, 1000 * free.f_frsize))
+    new, still_open = [], []
+    for blocks in (1000, 999, 500, 499, 1000):
+        left = os.statvfs_result((*free[:4], blocks, *free[5:]))
+        monkeypatch.setattr(os, "statvfs", lambda _folder, left=left: left)
+        room.measure()
+        new.append(reason_of_refusal(room.check_new))
+        still_open.append(reason_of_refusal(room.check_open))
+    full = GapReason.DISK_FULL
+    assert new == [None, full, full, full, None]
+    assert still_open == [None, None, None, full, None]
+
+
+def reason_of_refusal(check: Callable[[], None]) -> GapReason | None:
+    try:
+        check()
+    except SinkFault as fault:
+        return fault.reason
+    return None
 
 
 def test_streams_do_not_share_their_rings(tmp_path: Path) -> None:

@@ -16,7 +16,8 @@ from camera_gateway.catalog_plan import CatalogPlan
 from camera_gateway.fmp4.reader import FragmentFacts, read_fragments, read_head
 from camera_gateway.fmp4.salvage import inspect
 from camera_gateway.packets import AccessUnit
-from camera_gateway.recorder.disk import DiskSettings, DiskWriter, placed_mark
+from camera_gateway.recorder.disk import DiskSettings, DiskWriter
+from camera_gateway.recorder.placing import placed_mark
 from camera_gateway.recorder.segmenter import Segmenter
 from camera_gateway.recovery import Recovered, Recovery
 from camera_gateway.worker_process import LeftoverReport, recover
@@ -100,7 +101,7 @@ def test_a_part_file_is_salvaged_and_its_run_ends_as_crash(site: Site) -> None:
     assert site.recovery.run([site.stream]) == Recovered(salvaged=1, runs_closed=1)
     (row,) = site.hall.segments(site.stream)
     assert row.salvaged
-    assert row.frames == 75  # the last second was not yet a fragment
+    assert row.frames == 99  # the length of the last one was not known yet
     assert inspect(site.hall.object_path(row.id)).sha256 == bytes(row.sha256)
     (run,) = site.hall.rows(tables.run)
     assert (run.end, run.t1_us) == (RunEnd.CRASH, row.t1_us)

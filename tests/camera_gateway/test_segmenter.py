@@ -87,11 +87,23 @@ def test_cuts_fall_on_the_first_key_frame_after_the_cameras_own_boundary() -> No
         assert late_us < 1 * US  # a key frame comes each second
 
 
-def test_a_fragment_is_at_most_a_second_even_between_far_key_frames() -> None:
+def test_a_fragment_is_at_most_half_a_second_even_between_far_key_frames() -> None:
     sink = record(units("h264", seconds=8, gop=200))
     times = [note.decode_time for note in sink.notes[0]] + [sink.notes[0][-1].media_duration]
-    assert len(times) > 7
-    assert max(later - earlier for earlier, later in itertools.pairwise(times)) <= 90_000
+    assert len(times) > 14
+    assert max(later - earlier for earlier, later in itertools.pairwise(times)) <= 45_000
+
+
+def test_a_run_is_on_the_disk_with_its_first_frame() -> None:
+    frames = units("h264")
+    sink = record(frames[:2], end=False)
+    assert [(note.frames, note.media_duration) for note in sink.notes[0]] == [(1, frames[1].dts)]
+
+
+def test_a_camera_of_one_picture_a_second_loses_no_more_than_the_last() -> None:
+    frames = [replace(unit, dts=n * 90_000, pts=n * 90_000, key=n == 0) for n, unit in enumerate(units("h264")[:10])]
+    sink = record(frames, end=False)
+    assert [note.frames for note in sink.notes[0]] == list(range(1, 10))
 
 
 def test_recording_waits_for_a_key_frame() -> None:
