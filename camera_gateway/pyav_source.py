@@ -23,7 +23,7 @@ from av.video.stream import VideoStream
 from camera_gateway.decode_times import DecodeTimes, first_presentation_time
 from camera_gateway.fmp4.nal import VideoCodec, parse_access_unit, split_annexb
 from camera_gateway.fmp4.parameters import ParameterLearner
-from camera_gateway.packets import AccessUnit, SourceFault, SourceSettings
+from camera_gateway.packets import AccessUnit, Engine, SourceFault, SourceInfo, SourceSettings
 from storage.clock import US, Clock
 from storage.model import GapReason
 
@@ -73,8 +73,8 @@ class _ParserDelay:
 class BlockingSource(Protocol):
     """One session that is read in a thread of its own (`LibavSource` puts it behind the packet port)."""
 
-    def open(self, settings: SourceSettings) -> None:
-        """Connect; raises SourceFault."""
+    def open(self, settings: SourceSettings) -> SourceInfo:
+        """Connect, and say how the session is read; raises SourceFault."""
         ...
 
     def units(self) -> Iterator[AccessUnit]:
@@ -96,13 +96,15 @@ class PyavSource:
         self._container: InputContainer | None = None
         self._stream: VideoStream | None = None
 
-    def open(self, settings: SourceSettings) -> None:
+    def open(self, settings: SourceSettings) -> SourceInfo:
         try:
-            self._open(settings, _FAST)
+            codec = self._open(settings, _FAST)
         except SourceFault as fault:
             if fault.reason is not GapReason.NO_MEDIA or fault.evidence == "RTSP 404":
                 raise
-            self._open(settings, {})  # some devices need libavformat's patient defaults
+            codec = self._open(settings, {})  # some devices need libavformat's patient defaults
+        transport = "tls" if settings.uri.startswith("rtsps:") else settings.transport
+        return SourceInfo(Engine.LIBAV, transport, codec)
 
     def units(self) -> Iterator[AccessUnit]:
         container, stream = self._container, self._stream
@@ -118,7 +120,7 @@ class PyavSource:
         """Ends `units` after the next picture, or after the read timeout on a silent line."""
         self._closing.set()
 
-    def _open(self, settings: SourceSettings, probing: dict[str, str]) -> None:
+    def _open(self, settings: SourceSettings, probing: dict[str, str]) -> VideoCodec:
         options = {
             "rtsp_transport": settings.transport,
             "allowed_media_types": "video",
@@ -130,15 +132,16 @@ class PyavSource:
         except (av.error.FFmpegError, OSError) as error:
             # Not chained: libavformat's errors carry the URL with its password.
             raise _opening_fault(error) from None
-        if not container.streams.video:
+        try:
+            codec = _codec(container)
+        except SourceFault:
             container.close()
-            raise SourceFault(GapReason.NO_MEDIA, "the session has no video")
+            raise
         self._container, self._stream = container, container.streams.video[0]
+        return codec
 
     def _units(self, container: InputContainer, stream: VideoStream) -> Iterator[AccessUnit]:
-        codec = _CODECS.get(stream.codec_context.name)
-        if codec is None:
-            raise SourceFault(GapReason.NO_MEDIA, f"the codec {stream.codec_context.name} is not recorded")
+        codec = _CODECS[stream.codec_context.name]
         learner = ParameterLearner(codec)
         learner.describe(stream.codec_context.extradata or b"")
         times = DecodeTimes()
@@ -174,6 +177,16 @@ class PyavSource:
             raise _reading_fault(error, received) from None
         if not self._closing.is_set():
             raise SourceFault(GapReason.NETWORK if received else GapReason.NO_MEDIA, "the camera ended the stream")
+
+
+def _codec(container: InputContainer) -> VideoCodec:
+    if not container.streams.video:
+        raise SourceFault(GapReason.NO_MEDIA, "the session has no video")
+    name = container.streams.video[0].codec_context.name
+    codec = _CODECS.get(name)
+    if codec is None:
+        raise SourceFault(GapReason.NO_MEDIA, f"the codec {name} is not recorded")
+    return codec
 
 
 def with_credentials(settings: SourceSettings) -> str:

@@ -6,6 +6,7 @@ reactor is called in its thread only; other threads hand work over with `call_th
 
 from __future__ import annotations
 
+import contextlib
 import heapq
 import itertools
 import os
@@ -45,18 +46,21 @@ class Reactor:
         self.clock = clock
         self._poll = select.epoll()
         self._watchers: dict[int, Watcher] = {}
+        self._fresh: set[int] = set()  # watched since this round's events were fetched: none of those are theirs
         self._timers: list[Timer] = []
         self._numbers = itertools.count()
         self._soon: deque[Callback] = deque()  # appends and pops of a deque are atomic: any thread may append
         self._wake_read, self._wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self._wake_lock = threading.Lock()  # a thread may outlive the reactor: it must not write to a descriptor's heir
         self._poll.register(self._wake_read, READ)
         self._stopping = False
         self.beat = 0  # rises with each round: a loop that hangs stops beating
 
     def watch(self, descriptor: int, watcher: Watcher, events: int = READ) -> None:
         """Call `watcher(events)` when the descriptor is ready, hung up or broken."""
-        self._watchers[descriptor] = watcher
         self._poll.register(descriptor, events)
+        self._watchers[descriptor] = watcher
+        self._fresh.add(descriptor)
 
     def watch_for(self, descriptor: int, events: int) -> None:
         """From now on wait for these events of a watched descriptor."""
@@ -98,21 +102,26 @@ class Reactor:
         self._wake()
 
     def close(self) -> None:
-        """After `run`: give the descriptors back."""
-        self._poll.close()
-        os.close(self._wake_read)
-        os.close(self._wake_write)
+        """After `run`: give the descriptors back. `call_threadsafe` does nothing from now on."""
+        with self._wake_lock:
+            self._poll.close()
+            os.close(self._wake_read)
+            os.close(self._wake_write)
+            self._wake_write = -1
 
     def turn(self, longest_s: float) -> None:
         """Wait for something to do, at most that long, and do all of it."""
         self.beat += 1
         wait_s = self._wait_s(longest_s)
-        for descriptor, events in self._poll.poll(wait_s):
+        ready = self._poll.poll(wait_s)
+        self._fresh.clear()
+        for descriptor, events in ready:
             watcher = self._watchers.get(descriptor)
-            if watcher is not None:
+            if watcher is None:
+                if descriptor == self._wake_read:
+                    self._drain()
+            elif descriptor not in self._fresh:
                 watcher(events)
-            elif descriptor == self._wake_read:
-                self._drain()
         self._call_due()
         for _ in range(len(self._soon)):
             self._soon.popleft()()
@@ -128,18 +137,19 @@ class Reactor:
         if not self._timers:
             return
         now = self.clock.monotonic()
+        due: list[Timer] = []
         while self._timers and self._timers[0].at <= now:
-            call = heapq.heappop(self._timers).call
-            if call is not None:
-                call()
+            due.append(heapq.heappop(self._timers))
+        for timer in due:
+            if timer.call is not None:
+                timer.call()
 
     def _wake(self) -> None:
-        try:
-            os.write(self._wake_write, b"\0")
-        except BlockingIOError:
-            return  # a full pipe wakes it as well
-        except OSError:
-            return  # closed: nobody is left to wake
+        with self._wake_lock:
+            if self._wake_write < 0:
+                return  # closed: nobody is left to wake
+            with contextlib.suppress(BlockingIOError):  # a full pipe wakes it as well
+                os.write(self._wake_write, b"\0")
 
     def _drain(self) -> None:
         try:
