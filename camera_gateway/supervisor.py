@@ -30,9 +30,9 @@ _DRAIN_S = 20.0
 _LOCK_S = 30.0
 _STEADY_S = 60.0
 _TICK_S = 0.1
-_HANG_S = 10.0
+HANG_S = 10.0
 """A child that does not beat for so long hangs, and is killed: it costs its share only until it is back."""
-_FIRST_BEAT_S = 60.0
+FIRST_BEAT_S = 60.0
 BEAT_VARIABLE = "SUNHALL_BEAT_FD"
 
 
@@ -78,11 +78,14 @@ class _Child:
 
 @dataclass(slots=True)
 class Supervisor:
-    """Keeps `programs` (name and arguments after `python -m camera_gateway.main`) running until asked to stop."""
+    """Keeps `programs` (name and arguments after `command`) running until asked to stop."""
 
     programs: Sequence[tuple[str, Sequence[str]]]
     lock: GatewayLock
     clock: Clock
+    command: Sequence[str] = (sys.executable, "-m", "camera_gateway.main")
+    hang_s: float = HANG_S
+    first_beat_s: float = FIRST_BEAT_S
     _children: list[_Child] = field(default_factory=list)
     _refused: bool = False
 
@@ -110,19 +113,19 @@ class Supervisor:
             self._note_end(child, status, now)
         if now >= child.restart_at:
             child.process = self._spawn(child)
-            child.started_at, child.beat_by = now, now + _FIRST_BEAT_S
+            child.started_at, child.beat_by = now, now + self.first_beat_s
 
     def _listen(self, child: _Child, process: subprocess.Popen[bytes], now: float) -> None:
         """Take its beats; kill it when they stay out, for a process that hangs does not end by itself."""
         try:
             if os.read(child.beats, 4096):
-                child.beat_by = now + _HANG_S
+                child.beat_by = now + self.hang_s
         except BlockingIOError:
             pass
         if now > child.beat_by:
             log.error("child_hangs", extra={"fields": {"child": child.name, "pid": process.pid}})
             process.kill()
-            child.beat_by = now + _HANG_S
+            child.beat_by = now + self.hang_s
 
     def _note_end(self, child: _Child, status: int, now: float) -> None:
         if now - child.started_at > _STEADY_S:
@@ -142,7 +145,7 @@ class Supervisor:
         environment = {**os.environ, "MALLOC_ARENA_MAX": "2", BEAT_VARIABLE: str(beating)}
         try:
             process = subprocess.Popen(
-                [sys.executable, "-m", "camera_gateway.main", *child.arguments],
+                [*self.command, *child.arguments],
                 stdin=subprocess.PIPE,
                 pass_fds=(self.lock.descriptor, beating),
                 env=environment,
