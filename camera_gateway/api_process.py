@@ -14,13 +14,15 @@ import uvicorn
 
 from camera_gateway.api.app import GatewayApi, make_app
 from camera_gateway.api.batch_socket import BatchSocket
-from camera_gateway.api.callers import Callers
+from camera_gateway.api.callers import Callers, Neighbours
+from camera_gateway.api.condition import Observer
 from camera_gateway.api.desk_client import DeskClient
+from camera_gateway.api.surroundings import Lookout
 from camera_gateway.catalog_plan import console_key, is_stream_of, own_node
 from camera_gateway.live.hub import Hub
 from camera_gateway.live.link_server import LinkServer
-from camera_gateway.recorder.disk import free_bytes
 from camera_gateway.settings import GatewaySettings
+from camera_gateway.stats import FleetStats
 from storage.archive.catalog import Catalog
 from storage.archive.ingest import Ingest
 from storage.archive.objects import ObjectStore
@@ -28,7 +30,7 @@ from storage.archive.periodic import Periodic
 from storage.archive.space import DiskGuard, DiskVolume, SpaceRules
 from storage.archive.staging import StagingFolder
 from storage.archive.uploader import Uploader
-from storage.clock import Clock, SystemClock
+from storage.clock import SystemClock
 from storage.errors import ConfigurationError
 from storage.identity.boxes import SecretBox
 from storage.lifecycle import Part, end_on_programming_errors
@@ -46,9 +48,14 @@ def run_api(settings: GatewaySettings, desk_command: Sequence[str], stop: thread
     catalog = Catalog.open(settings.catalog, clock)
     gateway_id = own_node(catalog, settings.keys)
     staging = StagingFolder(settings.staging, gateway_id)
+    rules = SpaceRules(reserve_bytes=settings.recording.reserve_mb << 20)
+    volume = DiskVolume(settings.data)
+    guard = DiskGuard(volume, catalog, clock, rules, f"gateway:{gateway_id}")
     links: list[LinkServer] = []
     hub = Hub(clock, lambda watched: links[0].tell_watched(watched))
-    links.append(LinkServer(settings.live_socket, hub))
+    fleet = FleetStats(clock)
+    links.append(LinkServer(settings.live_socket, hub, fleet))
+    lookout = Lookout(catalog, gateway_id, staging, volume, guard, rules.reserve_bytes, clock)
     api = GatewayApi(
         clock,
         Callers(lambda node_id: console_key(catalog, node_id), clock),
@@ -57,12 +64,15 @@ def run_api(settings: GatewaySettings, desk_command: Sequence[str], stop: thread
         SecretBox.load(settings.keys / "cameras.key"),
         links[0],
         lambda segment_id: _existing(staging, segment_id),
-        lambda: {"staging_bytes": staging.total_bytes(), "disk_free_bytes": free_bytes(settings.data)},
-        settings.worker_count,
+        Observer(clock, hub, links[0], fleet, settings.worker_count, lookout),
+        Neighbours(settings.metrics.subnets),
         lambda stream_id: is_stream_of(catalog, gateway_id, stream_id),
     )
     listening = listen(settings.listen.host, settings.listen.port)
-    keepers = _keepers(settings, catalog, gateway_id, staging, clock)
+    keepers: list[Part] = [Periodic("disk-guard", guard.check, clock, interval_s=60.0)]
+    if settings.storage.kind == "s3":
+        uploader = Uploader(catalog, staging, s3_store(settings), Ingest(catalog, clock, str(gateway_id)), clock)
+        keepers.append(Periodic("uploader", uploader.run_once, clock, interval_s=5.0))
     for part in keepers:
         part.start()
     serve(QuietServer(server_config(make_app(api))), listening, stop)
@@ -70,19 +80,6 @@ def run_api(settings: GatewaySettings, desk_command: Sequence[str], stop: thread
         part.stop()
     catalog.close()
     return 0
-
-
-def _keepers(
-    settings: GatewaySettings, catalog: Catalog, gateway_id: UUID, staging: StagingFolder, clock: Clock
-) -> list[Part]:
-    """What goes on beside the API: watching the disk, and with S3 the uploader."""
-    rules = SpaceRules(reserve_bytes=settings.recording.reserve_mb << 20)
-    guard = DiskGuard(DiskVolume(settings.data), catalog, clock, rules, f"gateway:{gateway_id}")
-    keepers: list[Part] = [Periodic("disk-guard", guard.check, clock, interval_s=60.0)]
-    if settings.storage.kind == "s3":
-        uploader = Uploader(catalog, staging, s3_store(settings), Ingest(catalog, clock, str(gateway_id)), clock)
-        keepers.append(Periodic("uploader", uploader.run_once, clock, interval_s=5.0))
-    return keepers
 
 
 def s3_store(settings: GatewaySettings) -> ObjectStore:

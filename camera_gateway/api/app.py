@@ -16,8 +16,10 @@ from fastapi.responses import FileResponse, JSONResponse, Response
 from starlette.concurrency import run_in_threadpool
 
 from camera_gateway.api.bodies import SealBody, parse_body, seal
-from camera_gateway.api.callers import Callers
+from camera_gateway.api.callers import Callers, Neighbours
+from camera_gateway.api.condition import Observer
 from camera_gateway.api.desk_client import DeskClient
+from camera_gateway.api.exposition import CONTENT_TYPE
 from camera_gateway.api.live_socket import LiveSocket
 from camera_gateway.live.hub import Hub
 from camera_gateway.live.link_server import LinkServer
@@ -69,8 +71,8 @@ class GatewayApi:
     box: SecretBox
     link: LinkServer
     staged_path: Callable[[UUID], Path | None]
-    disk: Callable[[], dict[str, int]]  # {"staging_bytes", "disk_free_bytes"}; blocking
-    workers: int
+    observer: Observer
+    neighbours: Neighbours
     known_stream: Callable[[UUID], bool]  # whether a stream is one of this gateway's; blocking
 
 
@@ -108,6 +110,8 @@ def _add_media_routes(app: FastAPI, api: GatewayApi) -> None:
 
     @app.get("/v1/streams/{stream_id}/snapshot", dependencies=[signed])
     async def snapshot(stream_id: UUID) -> Response:
+        if not await run_in_threadpool(api.known_stream, stream_id):
+            raise NotFound("stream_not_found", "no stream of this gateway has that id", id=str(stream_id))
         cause = api.hub.offline_cause(stream_id)
         if cause is not None:
             raise DeviceError(_FAULTS.get(cause, DeviceFault.UNREACHABLE), f"the camera is offline: {cause}")
@@ -145,6 +149,11 @@ def _add_device_routes(app: FastAPI, api: GatewayApi) -> None:
     async def probe(request: Request) -> dict[str, Any]:
         return await api.desk.call("probe", request.state.body)
 
+    @app.post("/v1/warm", dependencies=[signed])
+    async def warm() -> dict[str, Any]:
+        await api.desk.warm()
+        return {}
+
     @app.post("/v1/discover", dependencies=[signed])
     async def discover(request: Request) -> dict[str, Any]:
         return await api.desk.call("discover", request.state.body)
@@ -164,7 +173,22 @@ def _add_state_routes(app: FastAPI, api: GatewayApi) -> None:
         return {}
 
     @app.get("/v1/health", dependencies=[signed])
-    async def health() -> dict[str, Any]:
-        disk = await run_in_threadpool(api.disk)
-        connected = api.link.workers
-        return {"ok": connected == api.workers, "workers": connected, "streams": api.hub.states, **disk}
+    async def told_health() -> dict[str, Any]:
+        around = await run_in_threadpool(api.observer.look_around)
+        condition = api.observer.now(around)
+        return condition.health() | {
+            "workers": len(condition.connected),
+            "streams": condition.states,
+            "staging_bytes": around.staging_bytes,
+            "disk_free_bytes": around.disk_free_bytes,
+        }
+
+    @app.get("/health", dependencies=[Depends(api.neighbours)])
+    async def health() -> Response:
+        condition = api.observer.now(await run_in_threadpool(api.observer.look_around))
+        return JSONResponse(condition.health(), status_code=503 if condition.faults() else 200)
+
+    @app.get("/metrics", dependencies=[Depends(api.neighbours)])
+    async def metrics() -> Response:
+        condition = api.observer.now(await run_in_threadpool(api.observer.look_around))
+        return Response(condition.metrics(), media_type=CONTENT_TYPE)

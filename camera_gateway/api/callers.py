@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import ipaddress
+from collections.abc import Callable, Iterable, Mapping
 from uuid import UUID
 
 from fastapi import Request, WebSocket
 from starlette.concurrency import run_in_threadpool
 
 from storage.clock import Clock
-from storage.errors import InvalidInput, NotAuthenticated
+from storage.errors import InvalidInput, NotAuthenticated, NotPermitted
 from storage.identity.keys import PublicKey
 from storage.identity.requests import MemoryNonces, verify_headers
 
@@ -55,6 +56,27 @@ class Callers:
         key = PublicKey(public)
         self._known[key_id] = (now, key)
         return key
+
+
+class Neighbours:
+    """A dependency for what is not signed: only addresses inside `subnets` may ask."""
+
+    def __init__(self, subnets: Iterable[str]) -> None:
+        self._networks = [ipaddress.ip_network(subnet) for subnet in subnets]
+
+    async def __call__(self, request: Request) -> None:
+        """Raises NotPermitted (`address_not_allowed`)."""
+        if not self.allows(request.client.host if request.client else ""):
+            raise NotPermitted("address_not_allowed", "metrics.subnets does not name this address")
+
+    def allows(self, address: str) -> bool:
+        """Whether somebody at `address` may ask; an IPv4 address mapped into IPv6 counts as itself."""
+        try:
+            asked = ipaddress.ip_address(address)
+        except ValueError:
+            return False
+        plain = getattr(asked, "ipv4_mapped", None) or asked
+        return any(plain in network for network in self._networks)
 
 
 async def read_body(request: Request) -> bytes:

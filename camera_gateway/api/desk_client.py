@@ -69,6 +69,11 @@ class DeskClient:
             self._waiting.pop(number, None)
             self._rest()
 
+    async def warm(self) -> None:
+        """Start the desk, so that a call soon after need not wait for its imports; returns at once."""
+        await self._ready()
+        self._rest()
+
     async def stop(self) -> None:
         """End the desk, if it runs."""
         self._leave()
@@ -108,6 +113,8 @@ class DeskClient:
                 future.set_exception(Unavailable("desk_ended", "the device desk ended: try again"))
 
     def _rest(self) -> None:
+        if self._idle is not None:
+            self._idle.cancel()
         if not self._waiting:
             self._idle = asyncio.get_running_loop().call_later(self._idle_s, self._leave)
 

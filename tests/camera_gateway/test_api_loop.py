@@ -18,13 +18,15 @@ from blockbuster import BlockBuster, BlockingError
 from websockets.sync.client import connect
 
 from camera_gateway.api.app import GatewayApi, make_app
-from camera_gateway.api.callers import Callers
+from camera_gateway.api.callers import Callers, Neighbours
+from camera_gateway.api.condition import Observer, StreamName, Surroundings
 from camera_gateway.api.desk_client import DeskClient
 from camera_gateway.api_process import QuietServer, listen, server_config
 from camera_gateway.live import wire
 from camera_gateway.live.hub import Hub
 from camera_gateway.live.link_server import LinkServer
 from camera_gateway.main import main
+from camera_gateway.stats import FleetStats
 from camera_gateway.tap import LiveFormat, LiveUnit
 from storage.clock import SystemClock
 from storage.errors import DeviceError, DeviceFault, Unavailable
@@ -55,16 +57,18 @@ class Console:
         links: list[LinkServer] = []
         hub = Hub(self.clock, lambda watched: links[0].tell_watched(watched))
         self.socket = folder / "live.sock"
-        links.append(LinkServer(self.socket, hub))
         callers = Callers(lambda node_id: self.key.public if node_id == self.id else None, self.clock)
-        disk = {"staging_bytes": 0, "disk_free_bytes": 1}
+        self.fleet = FleetStats(self.clock)
+        links.append(LinkServer(self.socket, hub, self.fleet))
+        names = {STREAM: StreamName('一号 "窗口"', "main")}
+        self.around = Surroundings(True, 10 << 30, 100 << 30, 2 << 30, 7200, 5, 1, 2.5, names)
         self.staged = folder / "staged.mp4"
         self.staged.write_bytes(bytes(range(256)))
         api = GatewayApi(
             *(self.clock, callers, hub, DeskClient(fake_desk()), box, links[0]),
             lambda segment_id: self.staged if segment_id == STREAM else None,
-            lambda: disk,
-            1,
+            Observer(self.clock, hub, links[0], self.fleet, 1, lambda: self.around),
+            Neighbours(("127.0.0.0/8",)),
             self._known,
         )
         self.app = make_app(api)
@@ -106,6 +110,7 @@ def worker(path: Path) -> Iterator[threading.Thread]:
         with socket.socket(socket.AF_UNIX) as link:
             link.connect(str(path))
             lines = link.makefile("rb")
+            link.sendall(wire.pack_json(wire.Kind.HELLO, {"worker": 0}))
             link.sendall(wire.pack_json(wire.Kind.STATES, [_state(), _state() | _OFFLINE]))
             while head := lines.read(wire.HEAD.size):
                 length, kind = wire.HEAD.unpack(head)
@@ -179,6 +184,9 @@ def test_the_whole_api_never_blocks_its_loop(tmp_path: Path, nothing_blocks: Non
         assert (away.status_code, away.json()["error"]["code"]) == (422, "wrong_password")
         assert client.post("/v1/refresh", headers=console.signed("POST", "/v1/refresh")).json() == {}
         assert client.get("/v1/health").status_code == 401
+        target = f"/v1/streams/{uuid4()}/snapshot"
+        assert client.get(target, headers=console.signed("GET", target)).status_code == 404
+        assert client.post("/v1/warm", headers=console.signed("POST", "/v1/warm")).json() == {}
 
 
 @pytest.mark.net
