@@ -9,6 +9,7 @@ from pathlib import Path
 
 from playwright.sync_api import Page, sync_playwright
 
+from tests.bench import viewers
 from tests.bench.report import Row, percentile
 from tests.e2e import pixels
 from tests.e2e.conftest import CHROMIUM, FLAGS
@@ -35,7 +36,7 @@ def watched_hall(cameras: int) -> Iterator[tuple[RunningHall, Page]]:
             hall.stop()
 
 
-def measure(page: Page, tiles: int) -> list[float]:
+def ages_of(page: Page, tiles: int) -> list[float]:
     """Ages in milliseconds of the frames shown by a wall of `tiles` that has settled."""
     choose_size(page, tiles)
     eventually(lambda: len([seen for seen in pixels.strips_of_videos(page) if seen is not None]) >= tiles)
@@ -44,13 +45,18 @@ def measure(page: Page, tiles: int) -> list[float]:
     return [age for age in ages if age < 1e9]  # the looped camera's strip counts from its loop's start: no age
 
 
+def measure() -> list[Row]:
+    """What viewers cost the gateway: live.relay_us_per_frame and live.viewer_streams_per_core."""
+    return viewers.measure()
+
+
 def rows(sizes: Sequence[int] = (1, 4, 9)) -> list[Row]:
-    """live.p50_ms@N and live.p95_ms@N."""
-    found: list[Row] = []
+    """live.p50_ms@N and live.p95_ms@N, and what viewers cost."""
+    found: list[Row] = measure()
     with watched_hall(cameras=9) as (hall, page):
         open_wall(page, hall, 1)
         for size in sizes:
-            ages = measure(page, size)
+            ages = ages_of(page, size)
             note = f"{len(ages)} frames, painted by the camera to shown by Chromium"
             found.append(Row(f"live.p50_ms@{size}", percentile(ages, 50), "ms", note=note))
             found.append(Row(f"live.p95_ms@{size}", percentile(ages, 95), "ms", note=note))
