@@ -46,7 +46,7 @@ def encode_frame(channels: Sequence[Sequence[int]], number: int, rate: int, zero
     bits += "0" * (-(len(bits) - 1) % 8)
     length = (len(bits) - 1) // 8
     frame = head + int(bits, 2).to_bytes(length + 1, "big")[1:]
-    return frame + struct.pack(">H", crc16(frame))
+    return frame + struct.pack(">H", _crc16(frame))
 
 
 def _subframe(samples: Sequence[int], zero_bits: int) -> str:
@@ -154,8 +154,12 @@ def _crc8(data: bytes) -> int:
     return crc
 
 
-def crc16(data: bytes) -> int:
-    """The check over a frame; zero over a whole frame with its check."""
+def is_whole(frame: bytes) -> bool:
+    """Whether the frame's own check is right."""
+    return len(frame) > 8 and _crc16(frame) == 0
+
+
+def _crc16(data: bytes) -> int:
     by_pair, by_byte = _crc16_tables()
     crc = 0
     for pair in struct.unpack(f">{len(data) // 2}H", data[: len(data) & ~1]):

@@ -10,12 +10,15 @@ import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from camera_gateway.fmp4.boxes import box, full_box
+from camera_gateway.fmp4.boxes import BoxSpan, box, children, full_box
 from storage.errors import MediaError
 
 AUDIO_TRACK = 2
 _SYNC = 0x0200_0000
 _LONGEST_CONFIG = 64
+_ENTRY_SIZE = 28  # of an audio sample entry before its boxes
+_CONFIG_AT = 4 + 5 + 3 + 5 + 13 + 5  # in `esds`: version, ES descriptor, decoder configuration, the config's own head
+_TAIL_SIZE = 6  # the sync layer configuration behind it
 _RATES = (96000, 88200, 64000, 48000, 44100, 32000, 24000, 22050, 16000, 12000, 11025, 8000, 7350)
 
 
@@ -46,7 +49,9 @@ def aac_track(rate: int, channels: int, config: bytes) -> AudioTrack:
     kind = _Config(config).kind
     information = b"\x05" + _length(config) + config
     decoder = struct.pack(">BB3xII", 0x40, 0x15, 0, 0) + information
-    stream = struct.pack(">HB", AUDIO_TRACK, 0) + b"\x04" + _length(decoder) + decoder + b"\x06\x01\x02"
+    stream = (
+        struct.pack(">HB", AUDIO_TRACK, 0) + b"\x04" + _length(decoder) + decoder + b"\x06" + _length(b"\x02") + b"\x02"
+    )
     esds = full_box(b"esds", 0, 0, b"\x03" + _length(stream) + stream)
     return AudioTrack(f"mp4a.40.{kind}", rate, _entry(b"mp4a", rate, channels, esds))
 
@@ -65,6 +70,23 @@ def flac_track(rate: int, channels: int, stream_info: bytes) -> AudioTrack:
     """FLAC with its STREAMINFO (Encapsulation of FLAC in ISO Base Media File Format, 1.0)."""
     last_block = bytes((0x80, 0, 0, len(stream_info)))
     return AudioTrack("flac", rate, _entry(b"fLaC", rate, channels, full_box(b"dfLa", 0, 0, last_block + stream_info)))
+
+
+def audio_codec(data: bytes, entry: BoxSpan) -> str:
+    """The codec of a sample entry that we wrote, as RFC 6381 names it.
+
+    Raises:
+        MediaError: it is no such entry.
+    """
+    if entry.kind == b"fLaC":
+        return "flac"
+    if entry.kind != b"mp4a" or entry.end - entry.body < _ENTRY_SIZE:
+        raise MediaError("codec_unknown", f"sample entry {entry.kind!r}")
+    esds = next(children(data, entry.body + _ENTRY_SIZE, entry.end), None)
+    if esds is None or esds.kind != b"esds" or esds.end - esds.body <= _CONFIG_AT:
+        raise MediaError("decoder_record_missing", "no esds box")
+    config = data[esds.body + _CONFIG_AT : esds.end - _TAIL_SIZE]
+    return f"mp4a.40.{_Config(config).kind}"
 
 
 def audio_track_box(track: AudioTrack, sample_table: bytes, data_information: bytes) -> bytes:

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from typing import BinaryIO
 from uuid import UUID
 
+from camera_gateway.audio.flac import is_whole as flac_is_whole
+from camera_gateway.fmp4.audio import AUDIO_TRACK, audio_codec
 from camera_gateway.fmp4.boxes import BoxSpan, children, find
 from camera_gateway.fmp4.h264 import check_size
 from camera_gateway.fmp4.h265 import general_codec_string
@@ -25,6 +27,8 @@ MAX_HEADER_BOX = 1 << 20
 MAX_FRAGMENT = 64 << 20
 _HEAD = struct.Struct(">I4s")
 _NON_SYNC_FLAG = 0x0001_0000
+_FLAC_SYNC = b"\xff\xf9"
+_ZEROS = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +36,7 @@ class FileHead:
     """What stands before the first fragment."""
 
     identity: Identity
-    codec: str
+    codec: str  # of the pictures, and after a comma that of the sound
     width: int
     height: int
     timescale: int
@@ -51,12 +55,32 @@ class SampleFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class SoundFacts:
+    """One piece of sound of a fragment; times in samples."""
+
+    time: int
+    duration: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
 class FragmentFacts:
     """One whole fragment and where its `moof` starts in the file."""
 
     start: int
     end: int
     samples: tuple[SampleFacts, ...]
+    sound: tuple[SoundFacts, ...] = ()
+
+    @property
+    def media(self) -> int:
+        """Where the first frame's bytes are; those of the others and of the sound follow."""
+        return self.sound_start - sum(sample.size for sample in self.samples)
+
+    @property
+    def sound_start(self) -> int:
+        """Where the first piece of sound is, if there is any."""
+        return self.end - sum(piece.size for piece in self.sound)
 
     @property
     def decode_time(self) -> int:
@@ -114,7 +138,7 @@ def read_samples(data: bytes) -> Iterator[tuple[SampleFacts, bytes]]:
     end = 0
     for facts in read_fragments(io.BytesIO(data), 0):
         end = facts.end
-        at = end - sum(sample.size for sample in facts.samples)
+        at = facts.media
         for sample in facts.samples:
             yield sample, data[at : at + sample.size]
             at += sample.size
@@ -129,44 +153,100 @@ def _read_fragment(file: BinaryIO, start: int) -> FragmentFacts:
     kind, data = _read_box(file, MAX_FRAGMENT)
     if kind != b"mdat":
         raise MediaError("fragment_torn", f"a {kind!r} box after moof")
-    samples = _read_samples(moof)
-    if sum(sample.size for sample in samples) != len(data) - 8:
+    first, *more = _track_fragments(moof)
+    samples, sound = _read_samples(moof, first), [piece for traf in more for piece in _read_sound(moof, traf)]
+    if sum(sample.size for sample in samples) + sum(piece.size for piece in sound) != len(data) - 8:
         raise MediaError("fragment_torn", "the samples do not fill their mdat")
     at = 8
     for sample in samples:
         if not sample_is_whole(data[at : at + sample.size]):
             raise MediaError("fragment_torn", "a sample's NAL lengths do not add up")
         at += sample.size
-    return FragmentFacts(start, start + len(moof) + len(data), tuple(samples))
+    for piece in sound:
+        if not _sounds_whole(data[at : at + piece.size]):
+            raise MediaError("fragment_torn", "a piece of sound is damaged")
+        at += piece.size
+    return FragmentFacts(start, start + len(moof) + len(data), tuple(samples), tuple(sound))
 
 
-def _read_samples(moof: bytes) -> list[SampleFacts]:
-    tfdt = find(moof, b"moof", b"traf", b"tfdt")
-    trun = find(moof, b"moof", b"traf", b"trun")
+def _track_fragments(moof: bytes) -> list[BoxSpan]:
+    whole = find(moof, b"moof")
+    trafs = [child for child in children(moof, whole.body, whole.end) if child.kind == b"traf"]
+    if not trafs:
+        raise MediaError("fragment_invalid", "a fragment without tracks")
+    return trafs
+
+
+def _run_of(moof: bytes, traf: BoxSpan) -> tuple[int, int, int, bytes]:
+    """Time, flags, count and rows of a track's fragment."""
+    part = moof[traf.start : traf.end]
+    tfdt, trun = find(part, b"traf", b"tfdt"), find(part, b"traf", b"trun")
     if tfdt.end - tfdt.body != 12 or trun.end - trun.body < 12:
         raise MediaError("fragment_invalid", "tfdt or trun has another size than ours")
-    (time,) = struct.unpack_from(">Q", moof, tfdt.body + 4)
-    flags, count = struct.unpack_from(">II", moof, trun.body)
-    if flags != 0x0100_0F01 or count == 0 or trun.end - trun.body != 12 + 16 * count:
+    (time,) = struct.unpack_from(">Q", part, tfdt.body + 4)
+    flags, count = struct.unpack_from(">II", part, trun.body)
+    return time, flags, count, part[trun.body + 12 : trun.end]
+
+
+def _read_samples(moof: bytes, traf: BoxSpan) -> list[SampleFacts]:
+    time, flags, count, rows = _run_of(moof, traf)
+    if flags != 0x0100_0F01 or count == 0 or len(rows) != 16 * count:
         raise MediaError("fragment_invalid", "trun is not of the form that we write")
     samples: list[SampleFacts] = []
-    for duration, size, mark, offset in struct.iter_unpack(">IIIi", moof[trun.body + 12 : trun.end]):
+    for duration, size, mark, offset in struct.iter_unpack(">IIIi", rows):
         samples.append(SampleFacts(time, duration, offset, size, not mark & _NON_SYNC_FLAG))
         time += duration
     return samples
 
 
+def _read_sound(moof: bytes, traf: BoxSpan) -> list[SoundFacts]:
+    part = moof[traf.start : traf.end]
+    tfhd = find(part, b"traf", b"tfhd")
+    time, flags, count, rows = _run_of(moof, traf)
+    if _u32(part, tfhd.body + 4, tfhd.end) != AUDIO_TRACK or flags != 0x0301 or len(rows) != 8 * count:
+        raise MediaError("fragment_invalid", "a track fragment is not of the form that we write")
+    pieces: list[SoundFacts] = []
+    for duration, size in struct.iter_unpack(">II", rows):
+        pieces.append(SoundFacts(time, duration, size))
+        time += duration
+    return pieces
+
+
+def _sounds_whole(piece: bytes) -> bool:
+    """False for what a crash may leave. FLAC has a check; AAC neither begins nor ends in a stretch of zeros."""
+    if piece[:2] == _FLAC_SYNC:
+        return flac_is_whole(piece)
+    return any(piece[:_ZEROS]) and any(piece[-_ZEROS:])
+
+
 def _read_format(moov: bytes) -> tuple[str, int, int]:
-    stsd = find(moov, b"moov", b"trak", b"mdia", b"minf", b"stbl", b"stsd")
-    entry = next(children(moov, stsd.body + 8, stsd.end), None)
-    if entry is None or entry.end - entry.body < 78:
+    entry = _sample_entry(moov, find(moov, b"moov", b"trak"))
+    if entry.end - entry.body < 78:
         raise MediaError("sample_entry_missing", "no sample entry")
     width, height = struct.unpack_from(">HH", moov, entry.body + 24)
     check_size(width, height)
     record = next(children(moov, entry.body + 78, entry.end), None)
     if record is None:
         raise MediaError("decoder_record_missing", "no avcC or hvcC box")
-    return _codec_of(entry, moov[record.body : record.end]), width, height
+    return _codec_of(entry, moov[record.body : record.end]) + _sound_codec(moov), width, height
+
+
+def _sample_entry(moov: bytes, trak: BoxSpan) -> BoxSpan:
+    part = moov[trak.start : trak.end]
+    stsd = find(part, b"trak", b"mdia", b"minf", b"stbl", b"stsd")
+    entry = next(children(moov, trak.start + stsd.body + 8, trak.start + stsd.end), None)
+    if entry is None:
+        raise MediaError("sample_entry_missing", "no sample entry")
+    return entry
+
+
+def _sound_codec(moov: bytes) -> str:
+    """The codec of the second track after a comma; nothing when there is none."""
+    whole = find(moov, b"moov")
+    tracks = [child for child in children(moov, whole.body, whole.end) if child.kind == b"trak"]
+    if len(tracks) < 2:
+        return ""
+    return "," + audio_codec(moov, _sample_entry(moov, tracks[1]))
 
 
 def _codec_of(entry: BoxSpan, record: bytes) -> str:
