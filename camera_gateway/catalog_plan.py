@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import logging
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, bindparam, delete, insert, select, update
+from sqlalchemy import Connection, RowMapping, bindparam, delete, insert, select, update
 
 from camera_gateway.board import StreamState
+from camera_gateway.catalog_duties import CatalogDuties, Duty
 from camera_gateway.plan import DevicePlan, PlanMode, StreamPlan
+from camera_gateway.recording_plan import NOT_PLANNED
 from camera_gateway.stats import StreamStats
 from storage.archive.alarms import close_alarm, open_alarm
 from storage.archive.catalog import Catalog
-from storage.archive.tables import channel, device, node, stream, stream_state
+from storage.archive.plans import PLAN_COLUMNS
+from storage.archive.tables import channel, device, node, recording_plan, stream, stream_state
 from storage.clock import Clock
-from storage.errors import ConfigurationError
+from storage.errors import ConfigurationError, StorageFull, Unavailable
 from storage.identity.keys import DeviceKey
 from storage.ids import new_id
 from storage.model import AlarmKind
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,26 +96,43 @@ class CatalogPlan:
         self._gateway_id = gateway_id
         self._index = index
         self._count = count
+        self._duties = CatalogDuties()
+        self._told_years: frozenset[int] = frozenset()
 
     def streams(self) -> list[StreamPlan]:
+        now_us = self._catalog.clock.now_us()
         with self._catalog.read() as conn:
-            mine = self._device_ids(conn)
-            joined = stream.join(channel, stream.c.channel_id == channel.c.id)
-            joined = joined.join(device, channel.c.device_id == device.c.id)
-            query = select(stream, *_DEVICE_COLUMNS).select_from(joined)
-            rows = conn.execute(query.where(device.c.id.in_(mine), device.c.retired_us.is_(None))).all()
+            rows = self._rows(conn)
+            decisions = self._duties.of(conn, {row["channel_id"]: row for row in rows}, now_us)
         devices: dict[UUID, DevicePlan] = {}
-        plans: list[StreamPlan] = []
+        plans = []
         for row in rows:
-            plan = DevicePlan(
-                *(row.device_id, row.enabled, row.username, row.password_box, row.credential_version),
-                row.auth_failures,
-            )
-            owner = devices.setdefault(row.device_id, plan)
-            mode = PlanMode.RECORD if row.recorded else PlanMode.OFF
-            what = (row.id, row.channel_id, row.role, row.uri, row.transport, row.codec)
-            plans.append(StreamPlan(*what, mode, owner, planned=row.recorded, engine=row.engine))
-        return sorted(plans, key=lambda plan: plan.id)
+            owner = devices.setdefault(row["device_id"], _device_plan(row))
+            plans.append(_stream_plan(row, owner, decisions[row["channel_id"]]))
+        self._tell_missing_years()
+        return plans
+
+    def _rows(self, conn: Connection) -> Sequence[RowMapping]:
+        plans = recording_plan
+        joined = stream.join(channel, stream.c.channel_id == channel.c.id)
+        joined = joined.join(device, channel.c.device_id == device.c.id)
+        joined = joined.outerjoin(plans, plans.c.channel_id == channel.c.id)
+        query = select(*_STREAM_COLUMNS, *_DEVICE_COLUMNS, *PLAN_COLUMNS).select_from(joined).order_by(stream.c.id)
+        mine = (device.c.id.in_(self._device_ids(conn)), device.c.retired_us.is_(None))
+        return conn.execute(query.where(*mine)).mappings().all()
+
+    def _tell_missing_years(self) -> None:
+        """An alarm for each year that plans need and nobody has loaded; the one who loads it closes the alarm."""
+        missing = self._duties.missing_years
+        news = missing - self._told_years
+        self._told_years = missing
+        if news:
+            changes = [AlarmChange(AlarmKind.CALENDAR_UNLOADED, f"calendar:{year}", opened=True) for year in news]
+            try:
+                write_alarms(self._catalog, self._catalog.clock, changes)
+            except (Unavailable, StorageFull) as error:
+                self._told_years = missing - news
+                log.warning("calendar_alarm_unwritten", extra={"fields": {"error": error.message}})
 
     def stream_ids(self) -> set[UUID]:
         """All streams of this worker's devices, retired ones too: whose leftovers it recovers."""
@@ -133,8 +156,42 @@ class CatalogPlan:
         return ids[self._index :: self._count]
 
 
+def _device_plan(row: RowMapping) -> DevicePlan:
+    names = ("device_id", "enabled", "username", "password_box", "credential_version", "auth_failures")
+    return DevicePlan(*(row[name] for name in names))
+
+
+def _stream_plan(row: RowMapping, owner: DevicePlan, duty: Duty) -> StreamPlan:
+    what = (row["id"], row["channel_id"], row["role"], row["uri"], row["transport"], row["codec"])
+    if not row["recorded"]:
+        return StreamPlan(*what, PlanMode.OFF, owner, planned=False, reason=NOT_PLANNED, engine=row["engine"])
+    return StreamPlan(
+        *what,
+        duty.decision.mode,
+        owner,
+        reason=duty.decision.reason,
+        until_us=duty.decision.until_us,
+        pre_roll_s=duty.pre_roll_s,
+        post_roll_s=duty.plan.post_roll_s,
+        audio=duty.plan.audio,
+        metadata=duty.decision.metadata,
+        engine=row["engine"],
+    )
+
+
+_STREAM_COLUMNS = (
+    stream.c.id,
+    stream.c.channel_id,
+    stream.c.role,
+    stream.c.uri,
+    stream.c.transport,
+    stream.c.codec,
+    stream.c.recorded,
+    stream.c.engine,
+)
 _DEVICE_COLUMNS = (
     device.c.id.label("device_id"),
+    device.c.hall_id,
     device.c.enabled,
     device.c.username,
     device.c.password_box,
