@@ -1,12 +1,15 @@
-"""What a worker does before it records (docs/recording.md): nothing that a crash left is lost or forgotten.
+"""What a worker takes up of an earlier process (docs/recording.md): nothing that a crash left is lost or forgotten.
 
-In this order, for each stream of the worker's share: files that were placed but not committed are adopted; part files
-are cut to their last whole fragment, placed and committed as salvaged; runs that were left open end as `crash`.
+`find` is quick and comes before anything is recorded; `run` does the work and may go on beside new recording, as long
+as the new rows wait for it (`DiskWriter.hold_rows`): the archive learns of things in the order in which they happened.
+For each stream, in the order of their ids: files that were placed but not committed are adopted; part files are cut
+to their last whole fragment, placed and committed as salvaged. Then the runs that were left open end as `crash`.
 """
 
 from __future__ import annotations
 
 import logging
+import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -51,6 +54,16 @@ class Leftovers:
     """Folders with recordings of streams that this gateway does not have (a catalog restored from an old backup)."""
 
 
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What an earlier process left of one stream."""
+
+    stream_id: UUID
+    files: tuple[Path, ...]
+    runs: tuple[UUID, ...]
+    """Runs that had no end when it was found."""
+
+
 def find_leftovers(staging: Path, known: Iterable[UUID]) -> Leftovers:
     """Look through `staging`; `known` are all streams of this gateway. Changes nothing.
 
@@ -69,7 +82,7 @@ def _holds_recordings(folder: Path) -> bool:
 
 
 class Recovery:
-    """Recovers the staging folders of some streams. Not for streams that somebody records."""
+    """Recovers the staging folders of some streams."""
 
     def __init__(self, staging: Path, placement: Placement, ingest: Ingest, catalog: Catalog) -> None:
         self._staging = staging
@@ -77,25 +90,40 @@ class Recovery:
         self._ingest = ingest
         self._catalog = catalog
 
-    def run(self, stream_ids: Iterable[UUID]) -> Recovered:
+    def find(self, stream_ids: Iterable[UUID]) -> list[Found]:
+        """What there is to do. Called before any of these streams is recorded: what is found later is of our own.
+
+        Raises:
+            Unavailable: the catalog is away: call again.
+        """
+        with self._catalog.read() as conn:
+            query = select(run.c.stream_id, run.c.id).where(run.c.t1_us.is_(None)).order_by(run.c.t0_us)
+            open_runs = [(row.stream_id, row.id) for row in conn.execute(query)]
+        found = []
+        for stream_id in sorted(stream_ids):
+            runs = tuple(run_id for owner, run_id in open_runs if owner == stream_id)
+            files = _files_of(self._staging / str(stream_id))
+            if files or runs:
+                found.append(Found(stream_id, files, runs))
+        return found
+
+    def run(self, found: Iterable[Found]) -> Recovered:
         """Recover and report. One bad file keeps neither the others nor the recording that follows.
 
         Raises:
-            Unavailable, StorageFull: the catalog is away or full: nothing is lost, call again.
+            Unavailable, StorageFull: the catalog is away or full: nothing is lost, call again with the same.
         """
         counts: Counter[str] = Counter()
-        for stream_id in sorted(stream_ids):
-            folder = self._staging / str(stream_id)
-            files = sorted(folder.glob("*.placed"))
-            # A part file beside its mark is the same file: it may be the object already, so nobody may mend it.
-            files += [part for part in sorted(folder.glob("*.part")) if not placed_mark(part).exists()]
+        for each in found:
+            files = [left for path in each.files if (left := _as_it_is_now(path)) is not None]
             heads = [head for path in files if (head := _identity(path)) is not None]
             for path in files:
                 counts[self._rescue(path, heads)] += 1
-            counts["runs_closed"] += self._close_runs(stream_id)
-        found = Recovered(**counts)
-        log.info("recovery_done", extra={"fields": {"found": str(found)}})
-        return found
+            runs = [*each.runs, *(head.run for head in heads if head.stream == each.stream_id)]
+            counts["runs_closed"] += self._close_runs(dict.fromkeys(runs))
+        done = Recovered(**counts)
+        log.info("recovery_done", extra={"fields": {"found": str(done)}})
+        return done
 
     def _rescue(self, path: Path, heads: Sequence[Identity]) -> str:
         """What became of a file: the name of its count in `Recovered`."""
@@ -126,10 +154,14 @@ class Recovery:
             extra={"fields": {"segment": identity.segment, "salvaged": row.salvaged, "frames": row.frames}},
         )
 
-    def _close_runs(self, stream_id: UUID) -> int:
+    def _close_runs(self, run_ids: Iterable[UUID]) -> int:
+        ends: dict[UUID, int] = {}
         with self._catalog.read() as conn:
-            query = select(run).where(run.c.stream_id == stream_id, run.c.t1_us.is_(None))
-            ends = {row.id: last_t1_us(conn, row) for row in conn.execute(query).all()}
+            for run_id in run_ids:
+                query = select(run).where(run.c.id == run_id, run.c.t1_us.is_(None))
+                row = conn.execute(query).one_or_none()
+                if row is not None:
+                    ends[run_id] = last_t1_us(conn, row)
         for run_id, t1_us in ends.items():
             self._ingest.close_run(run_id, t1_us, RunEnd.CRASH, "found at the next start")
         return len(ends)
@@ -143,6 +175,29 @@ class Recovery:
             log.error("file_left", extra={"fields": {"file": path.name, "error": error.strerror}})
             return "left"
         return "quarantined"
+
+
+def _files_of(folder: Path) -> tuple[Path, ...]:
+    """Recordings in a stream's folder in the order of their ids, which is that of their times."""
+    try:
+        names = os.listdir(folder)
+    except FileNotFoundError:
+        return ()
+    except OSError as error:
+        log.error("staging_unreadable", extra={"fields": {"folder": folder.name, "error": error.strerror}})
+        return ()
+    # A part file beside its mark is the same file: it may be the object already, so nobody may mend it.
+    marked = {Path(name).stem for name in names if name.endswith(".placed")}
+    parts = {Path(name).stem for name in names if name.endswith(".part")} - marked
+    return tuple(folder / f"{stem}{'.placed' if stem in marked else '.part'}" for stem in sorted(marked | parts))
+
+
+def _as_it_is_now(path: Path) -> Path | None:
+    """A second try finds some files gone, and others with a mark by now."""
+    mark = placed_mark(path)
+    if mark.exists():
+        return mark
+    return path if path.exists() else None
 
 
 def _identity(path: Path) -> Identity | None:

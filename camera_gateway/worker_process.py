@@ -129,7 +129,7 @@ def recover(
     """
     while not stop.is_set():
         try:
-            found = recovery.run(plan.stream_ids())
+            found = recovery.run(recovery.find(plan.stream_ids()))
             if always or found.quarantined:
                 leftovers.write()
         except (Unavailable, StorageFull, OSError) as error:
@@ -157,7 +157,7 @@ def _disk_stats(disk: DiskWriter) -> Callable[[], DiskStats]:
     def stats() -> DiskStats:
         health = disk.health()
         return DiskStats(
-            health.queued_bytes, health.oldest_waiting_s, health.open_files, health.last_sync_s, health.commit_backlog
+            health.queued_bytes, health.oldest_wait_s, health.open_files, health.last_sync_s, health.commit_backlog
         )
 
     return stats

@@ -153,11 +153,12 @@ class DiskWriter:
         self._channels.append(made)
         return made
 
-    def start(self, *, rows: bool = True) -> None:
-        """Begin to write. Without `rows` nothing is placed or told to the archive until `allow_rows`."""
+    def hold_rows(self) -> None:
+        """Before `start`: nothing is placed or told to the archive until `allow_rows`."""
+        self._finisher.hold()
+
+    def start(self) -> None:
         self.room.measure()
-        if rows:
-            self.allow_rows()
         self._thread.start()
         self._finisher.start()
         self._syncer.start()

@@ -35,11 +35,16 @@ class Finisher:
         self._put = self._done = 0
         self._since_s: float | None = None
         self._allowed = threading.Event()
+        self._allowed.set()
         self._giving_up = threading.Event()
         self._thread = threading.Thread(target=self._run, name="disk-finisher", daemon=True)
 
     def start(self) -> None:
         self._thread.start()
+
+    def hold(self) -> None:
+        """Before `start`: do not work until `allow`."""
+        self._allowed.clear()
 
     def allow(self) -> None:
         """Begin to work; harmless when repeated."""
@@ -47,11 +52,11 @@ class Finisher:
 
     def stop(self, patience_s: float) -> None:
         """Do all that was put. After `patience_s`, or when it never was allowed, the rest stays for the next start."""
-        timer = threading.Timer(patience_s if self._allowed.is_set() else 0.0, self._giving_up.set)
-        timer.start()
         if not self._allowed.is_set():
-            self._giving_up.wait()
+            self._giving_up.set()
             self._allowed.set()
+        timer = threading.Timer(patience_s, self._giving_up.set)
+        timer.start()
         self._jobs.put(None)
         self._thread.join()
         timer.cancel()

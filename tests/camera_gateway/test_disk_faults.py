@@ -100,7 +100,8 @@ def test_one_fault(
         feed_slowly(segmenter, frames)
         segmenter.end(RunEnd.STOPPED)
         writer.stop()
-    Recovery(staging, placement, ingest, hall.catalog).run([stream])
+    recovery = Recovery(staging, placement, ingest, hall.catalog)
+    recovery.run(recovery.find([stream]))
 
     assert fault.happened
     places: dict[str, ReadableStore] = {"disk": store, waiting.location: waiting}

@@ -78,6 +78,9 @@ class Site:
         writer.stop(patience_s=1.0 if self.ingest.dies_at else 20.0)
         self.ingest.dies_at = ""
 
+    def recover(self, stream_ids: list[UUID]) -> Recovered:
+        return self.recovery.run(self.recovery.find(stream_ids))
+
     @property
     def parts(self) -> list[Path]:
         return [*self.staging.rglob("*.part"), *self.staging.rglob("*.placed")]
@@ -98,7 +101,7 @@ def site(tmp_path: Path) -> Iterator[Site]:
 def test_a_part_file_is_salvaged_and_its_run_ends_as_crash(site: Site) -> None:
     site.record(end=False)
     assert len(site.parts) == 1
-    assert site.recovery.run([site.stream]) == Recovered(salvaged=1, runs_closed=1)
+    assert site.recover([site.stream]) == Recovered(salvaged=1, runs_closed=1)
     (row,) = site.hall.segments(site.stream)
     assert row.salvaged
     assert row.frames == 99  # the length of the last one was not known yet
@@ -108,7 +111,7 @@ def test_a_part_file_is_salvaged_and_its_run_ends_as_crash(site: Site) -> None:
     (gap,) = site.hall.rows(tables.gap)
     assert (gap.reason, gap.t0_us, gap.t1_us) == (GapReason.CRASH, row.t1_us, None)
     assert site.parts == []
-    assert site.recovery.run([site.stream]) == Recovered()
+    assert site.recover([site.stream]) == Recovered()
 
 
 def test_a_file_that_was_placed_but_not_committed_is_adopted(site: Site) -> None:
@@ -116,7 +119,7 @@ def test_a_file_that_was_placed_but_not_committed_is_adopted(site: Site) -> None
     site.record()
     assert [path.suffix for path in site.parts] == [".placed"]
     assert site.hall.segments(site.stream) == []
-    found = site.recovery.run([site.stream])
+    found = site.recover([site.stream])
     assert (found.adopted, found.salvaged) == (1, 0)
     (row,) = site.hall.segments(site.stream)
     assert (row.salvaged, row.frames, row.location) == (False, len(units("h264")), "disk")
@@ -129,7 +132,7 @@ def test_a_committed_segment_whose_mark_is_left_is_not_committed_twice(site: Sit
     (row,) = site.hall.segments(site.stream)
     mark = site.staging / str(site.stream) / f"{row.id}.placed"
     os.link(site.hall.object_path(row.id), mark)
-    assert site.recovery.run([site.stream]).adopted == 1
+    assert site.recover([site.stream]).adopted == 1
     assert len(site.hall.segments(site.stream)) == 1
     assert not mark.exists()
     assert site.hall.object_path(row.id).exists()
@@ -141,9 +144,9 @@ def test_a_catalog_that_goes_away_during_recovery_loses_no_file(site: Site) -> N
     site.ingest.dies_at = "commit"
     for _ in range(2):
         with pytest.raises(Unavailable):
-            site.recovery.run([site.stream])
+            site.recover([site.stream])
     site.ingest.dies_at = ""
-    assert site.recovery.run([site.stream]).adopted == 1
+    assert site.recover([site.stream]).adopted == 1
     (row,) = site.hall.segments(site.stream)
     assert inspect(site.hall.object_path(row.id)).sha256 == bytes(row.sha256)
     assert site.parts == []
@@ -156,7 +159,7 @@ def test_a_kill_between_the_mark_and_the_rename_leaves_one_true_object(site: Sit
     end = list(read_fragments_of(part))[-1].end
     os.truncate(part, end)
     os.link(part, placed_mark(part))
-    found = site.recovery.run([site.stream])
+    found = site.recover([site.stream])
     assert (found.adopted, found.salvaged) == (1, 0)
     (row,) = site.hall.segments(site.stream)
     assert row.bytes == end
@@ -177,7 +180,7 @@ def test_files_of_a_run_join_whatever_the_cameras_clock_says(site: Site) -> None
     )
     site.ingest.dies_at = "commit"
     site.record(segment_s=4, frames=slow)
-    site.recovery.run([site.stream])
+    site.recover([site.stream])
     rows = sorted(site.hall.segments(site.stream), key=lambda row: row.t0_us)
     assert len(rows) >= 3
     assert [row.t1_us for row in rows[:-1]] == [row.t0_us for row in rows[1:]]
@@ -192,7 +195,7 @@ def test_one_bad_file_keeps_no_other_from_being_recovered(site: Site) -> None:
     run_id = inspect(next(path for path in site.parts if path.is_file())).head.identity.run
     with site.hall.catalog.write() as conn:  # the file's run is known as another stream's
         conn.execute(tables.run.update().where(tables.run.c.id == run_id).values(stream_id=other))
-    assert site.recovery.run([site.stream, other]) == Recovered(quarantined=1, left=1, runs_closed=1)
+    assert site.recover([site.stream, other]) == Recovered(quarantined=1, left=1, runs_closed=1)
     assert len(list((site.staging / "quarantine").iterdir())) == 1
 
 
@@ -200,9 +203,9 @@ def test_a_full_catalog_is_waited_for(site: Site) -> None:
     site.record(end=False)
     site.ingest.dies_at = "full"
     with pytest.raises(StorageFull):
-        site.recovery.run([site.stream])
+        site.recover([site.stream])
     site.ingest.dies_at = ""
-    assert site.recovery.run([site.stream]).adopted == 1  # it has its mark by now
+    assert site.recover([site.stream]).adopted == 1  # it has its mark by now
     assert site.parts == []
 
 
@@ -210,7 +213,7 @@ def test_a_run_left_open_ends_where_its_last_segment_ends(site: Site) -> None:
     site.ingest.dies_at = "close"
     site.record()
     (row,) = site.hall.segments(site.stream)
-    assert site.recovery.run([site.stream]) == Recovered(runs_closed=1)
+    assert site.recover([site.stream]) == Recovered(runs_closed=1)
     (run,) = site.hall.rows(tables.run)
     assert (run.end, run.t1_us) == (RunEnd.CRASH, row.t1_us)
 
@@ -219,7 +222,7 @@ def test_bytes_that_cannot_be_committed_are_kept_apart(site: Site) -> None:
     folder = site.staging / str(site.stream)
     folder.mkdir(parents=True)
     (folder / f"{uuid4()}.part").write_bytes(b"not a recording")
-    assert site.recovery.run([site.stream]) == Recovered(quarantined=1)
+    assert site.recover([site.stream]) == Recovered(quarantined=1)
     (kept,) = (site.staging / "quarantine").iterdir()
     assert kept.read_bytes() == b"not a recording"
 
