@@ -54,16 +54,25 @@ class DecodeTimes:
 
     def take(self, pts: int) -> Times:
         """The times of the next picture in decoding order; `pts` is as the source says."""
+        dts = self.plain(pts)
+        return Times(dts, dts, False) if dts >= 0 else self._take(pts)
+
+    def plain(self, pts: int) -> int:
+        """The time of a picture that is shown when it is decoded, and did not jump; -1: ask `take`, nothing happened.
+
+        That is nearly every picture of nearly every camera, and this is called for each of them.
+        """
         last = self._last_pts
-        if not self._depth and last is not None and 0 < pts - last < 90_000 and not self._restarted:
-            # Nearly every picture of nearly every camera: no reordering was ever seen, so it is shown when decoded.
-            self._last_pts = pts
-            shown = pts + self._base
-            if shown > self._last_dts:
-                self._interval = shown - self._last_dts
-                self._last_dts = shown
-                return Times(shown, shown, False)
-        return self._take(pts)
+        if self._depth or last is None or not 0 < pts - last < 90_000 or self._restarted:
+            return -1
+        shown = pts + self._base
+        interval = shown - self._last_dts
+        if interval <= 0:
+            return -1
+        self._last_pts = pts
+        self._interval = interval
+        self._last_dts = shown
+        return shown
 
     def restart(self) -> None:
         """The next picture is the first of another session: its time says nothing relative to those before."""

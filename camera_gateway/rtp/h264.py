@@ -64,7 +64,7 @@ class H264Track(VideoTrack):
         if head < 0x80:
             self._more(fragment, head > 0x3F, data, at + 2, end)
             return
-        self._open(_ROLES[kind], data[at + 2] > 127, bytes((first & 0xE0 | kind,)), fragment, data, at + 2, end)
+        self._open(_ROLES[kind], bytes((first & 0xE0 | kind,)), fragment, data, at + 2, end)
         if head & 0x40:
             self._close()
 

@@ -39,6 +39,7 @@ KEEP, SLICE, KEY, PREFIX, DELIMITER, DROP, VPS, SPS, PPS = range(9)
 
 _FRAME = struct.Struct(">BBH")
 _LENGTH = struct.Struct(">I")
+_STAMP = struct.Struct(">II")
 _MOST_BYTES = 8 << 20
 _MOST_PARTS = 1 << 16
 _MOST_SETS = 16
@@ -80,6 +81,12 @@ class VideoTrack(Receiver):
     ) -> None:
         super().__init__(media, settings, listener, counters, ordered=ordered)
         self._shapes: dict[int, struct.Struct] = {}
+        self._plain = struct.Struct(f">HHHHII{self.fragment_bytes}s")  # a frame's head, a plain packet's, a fragment's
+        self._plain_bytes = self._plain.size
+        self._magic = 0
+        self._step = 0
+        self._flags = PLAIN << 8 | media.payload_type
+        self._starts: dict[bytes, tuple[int, bytes, bytes, bytes]] = {}
         # the unit being assembled
         self._parts: list[bytes] = []
         self._size = 0
@@ -91,6 +98,7 @@ class VideoTrack(Receiver):
         self._s = 0.0
         # the fragmented NAL unit within it
         self._fragment = b""  # what precedes the data of each of its middle fragments; empty: none is open
+        self._last_fragment = b""  # the same of its last one
         self._role = DROP
         self._nal_at = 0
         self._nal_size = 0
@@ -127,37 +135,110 @@ class VideoTrack(Receiver):
         Returns where it stopped. Each frame is a packet as for `take`; the view is used during the call only.
         """
         channel = data[at + 1]
+        self._magic = 0x2400 | channel
         while limit - at >= 4:
+            if self._fragment:
+                reached = self._take_run(data, at, limit, arrival_us, arrival_s)
+                if reached != at:
+                    at = reached
+                    continue
             magic, its, length = _FRAME.unpack_from(data, at)
-            end: int = at + 4 + length
+            end = at + 4 + length
             if magic != 36 or its != channel or end > limit:
-                return at
-            self.take(data, at + 4, end, arrival_us, arrival_s)
-            at = self._take_run(data, at, end, limit) if self._fragment and data[at + 4] == PLAIN else end
+                break
+            self._step = length + 4
+            if not self._fragment and self._take_start(data, at, end):
+                at = self._take_run(data, end, limit, arrival_us, arrival_s, 1)
+            else:
+                self.take(data, at + 4, end, arrival_us, arrival_s)
+                at = end
         return at
 
-    def _take_run(self, data: memoryview, at: int, end: int, limit: int) -> int:
-        """Take the middle fragments after the one in `data[at:end]` that have its length; where that ended."""
-        step = end - at
-        first = int.from_bytes(data[at : at + 8], "big")  # the frame's head, and the packet's up to its number
-        count = min((limit - end) // step, 0xFFFF - (first & 0xFFFF))
-        if count <= 0 or step <= 16 + self.fragment_bytes or first >> 23 & 1 or self._stamp != self._seen_stamp:
-            return end
-        shape = self._shapes.get(step) or self._make_shape(step)
-        same = bytes(data[at + 8 : at + 16]) + self._fragment
-        parts = self._parts
-        before = len(parts)
-        append = parts.append
-        expected = first
-        for head, rest, piece in shape.iter_unpack(data[end : end + count * step]):
-            expected += 1
-            if head != expected or rest != same:
-                break
-            append(piece)
-        taken = len(parts) - before
-        if taken:
-            self._note_run(taken, step)
-        return end + taken * step
+    def _take_start(self, data: memoryview, at: int, end: int) -> bool:
+        """Take a packet that simply begins a fragmented slice, as most pictures do; False: `take` must look at it."""
+        body = at + self._plain_bytes
+        if body >= end:
+            return False
+        _, _, flags, sequence, stamp, ssrc, start = self._plain.unpack_from(data, at)
+        known = self._starts.get(start)
+        if known is None or sequence != self._next or flags != self._flags or ssrc != self._ssrc or self._holed:
+            return False
+        if stamp != self._stamp:
+            self._turn(stamp)
+        if self._need_start or self._broken or self._marked or self._ended:
+            return False
+        self._slices = True
+        self._role, head, self._fragment, self._last_fragment = known
+        if self._role == KEY:
+            self._key = True
+        self._next = (sequence + 1) & 0xFFFF
+        self._nal_at = len(self._parts)
+        self._nal_size = len(head) + end - body
+        self._parts += (b"", head, data[body:end].tobytes())
+        return True
+
+    def _take_run(
+        self, data: memoryview, at: int, limit: int, arrival_us: int, arrival_s: float, before: int = 0
+    ) -> int:
+        """Take middle fragments as long as the packet before, and the last one; where that ended.
+
+        `before` packets of that length were taken but not accounted for.
+        """
+        step, sequence, parts = self._step, self._next, self._parts
+        if self._holed or step <= self._plain_bytes:
+            return at
+        end, packets = at, before
+        count = min((limit - at) // step, 0x10000 - sequence)
+        if count > 0:
+            shape = self._shapes.get(step) or self._make_shape(step)
+            # The head of the frame and that of the packet up to its number, as one integer that rises by one.
+            expected = (self._magic << 16 | step - 4) << 32 | self._flags << 16 | sequence
+            same = _STAMP.pack(self._stamp, self._ssrc) + self._fragment
+            known = len(parts)
+            append = parts.append
+            for head, rest, piece in shape.iter_unpack(data[at : at + count * step]):
+                if head != expected or rest != same:
+                    break
+                append(piece)
+                expected += 1
+            taken = len(parts) - known
+            packets += taken
+            end += taken * step
+            self._next = (sequence + taken) & 0xFFFF
+            self._nal_size += taken * (step - self._plain_bytes)
+        stop = self._take_last(data, end, limit)
+        if stop:
+            self._note(packets + 1, packets * step + stop - end, arrival_us, arrival_s)
+            self._close()
+            if data[end + 5] > 127:
+                self._note_marker()
+            return stop
+        if packets:
+            self._note(packets, packets * step, arrival_us, arrival_s)
+        return end
+
+    def _take_last(self, data: memoryview, at: int, limit: int) -> int:
+        """Take the packet at `at` if it is the last fragment of the open NAL unit: where it ends, else 0."""
+        body = at + self._plain_bytes
+        if body >= limit:
+            return 0
+        magic, length, flags, sequence, stamp, ssrc, fragment = self._plain.unpack_from(data, at)
+        end: int = at + 4 + length
+        if (
+            fragment != self._last_fragment
+            or sequence != self._next
+            or flags & 0xFF7F != self._flags
+            or stamp != self._stamp
+            or ssrc != self._ssrc
+            or magic != self._magic
+            or end > limit
+            or end <= body
+        ):
+            return 0
+        self._next = (sequence + 1) & 0xFFFF
+        self._nal_size += end - body
+        self._parts.append(data[body:end].tobytes())
+        return end
 
     def _make_shape(self, step: int) -> struct.Struct:
         if len(self._shapes) >= _MOST_SHAPES:
@@ -166,15 +247,22 @@ class VideoTrack(Receiver):
         shape = self._shapes[step] = struct.Struct(f">Q{head}s{step - 8 - head}s")
         return shape
 
-    def _note_run(self, taken: int, step: int) -> None:
-        """Account for `taken` packets at once. They have one timestamp and one arrival, so their jitter decays."""
-        self._next = (self._next + taken) & 0xFFFF
-        self._accepted += taken
-        self._jitter *= 0.9375**taken
-        self.counters.packets += taken
-        self.counters.bytes += taken * (step - 4)
-        self._nal_size += taken * (step - 16 - self.fragment_bytes)
-        if self._size + self._nal_size > _MOST_BYTES or len(self._parts) > _MOST_PARTS:
+    def _note(self, packets: int, size: int, arrival_us: int, arrival_s: float) -> None:
+        """Account for packets of one timestamp and one arrival, as `take` does for each; `size` with frame heads."""
+        self._us, self._s = arrival_us, arrival_s
+        self._accepted += packets
+        counters = self.counters
+        counters.packets += packets
+        counters.bytes += size - 4 * packets
+        stamp = self._stamp
+        if arrival_s != self._seen_s or stamp != self._seen_stamp:
+            ticks = (arrival_s - self._seen_s) * self._rate - difference(stamp, self._seen_stamp)
+            self._jitter += ((ticks if ticks > 0 else -ticks) - self._jitter) / 16
+            self._seen_s, self._seen_stamp = arrival_s, stamp
+            packets -= 1
+        if packets:
+            self._jitter *= 0.9375**packets  # no difference to the packet before: RFC 3550 A.8 with D = 0
+        if self._nal_size > _MOST_BYTES - self._size or len(self._parts) > _MOST_PARTS:
             self._break()
 
     def _payload(
@@ -183,16 +271,20 @@ class VideoTrack(Receiver):
         if self._holed:
             self._note_hole(stamp)
         if stamp != self._stamp:
-            if self._slices:
-                self._end_unit(confirmed=True)
-            elif self._broken:
-                self._drop_unit()
-            self._stamp, self._markers = stamp, 0
-            self._marked = self._ended = False
+            self._turn(stamp)
         self._us, self._s = arrival_us, arrival_s
         self._read(data, at, end)
         if marker:
             self._note_marker()
+
+    def _turn(self, stamp: int) -> None:
+        """The timestamp changes: what is in hand is complete."""
+        if self._slices:
+            self._end_unit(confirmed=True)
+        elif self._broken:
+            self._drop_unit()
+        self._stamp, self._markers = stamp, 0
+        self._marked = self._ended = False
 
     def _read(self, data: memoryview, at: int, end: int) -> None:
         """Take the payload `data[at:end]`, not empty, apart."""
@@ -254,13 +346,20 @@ class VideoTrack(Receiver):
         if self._size > _MOST_BYTES or len(self._parts) > _MOST_PARTS:
             self._break()
 
-    def _open(self, role: int, first: bool, head: bytes, fragment: bytes, data: memoryview, at: int, end: int) -> None:
-        """The first fragment of a NAL unit that begins with `head`."""
+    def _open(self, role: int, head: bytes, fragment: bytes, data: memoryview, at: int, end: int) -> None:
+        """The first fragment of a NAL unit that begins with `head`; its data is `data[at:end]`, not empty.
+
+        `fragment` is what precedes the data of its middle fragments.
+        """
+        first = data[at] > 127
+        last = fragment[:-1] + bytes((fragment[-1] | 0x40,))
+        if SLICE <= role <= KEY and len(self._starts) < _MOST_SHAPES:
+            self._starts[fragment[:-1] + bytes((fragment[-1] | 0x80,))] = (role, head, fragment, last)
         if self._fragment:
             self._close()
         if not self._begin_nal(role, first) and not (self._broken or role in (DROP, DELIMITER)):
             return
-        self._fragment, self._role = fragment, role
+        self._fragment, self._last_fragment, self._role = fragment, last, role
         self._nal_at = len(self._parts)
         self._nal_size = len(head) + end - at
         self._parts += (b"", head, data[at:end].tobytes())
@@ -376,7 +475,7 @@ class VideoTrack(Receiver):
             self._trust = _TRUST_AFTER if self._key else self._trust + 1
         data, key = b"".join(self._parts), self._key
         self._reset()
-        parameters = self._learn(key)
+        parameters = self._learn(key) if key or self._collected else self._parameters
         if self._wait_for_key:
             if not key:
                 self.counters.broken_units += 1
@@ -424,6 +523,16 @@ class VideoTrack(Receiver):
             self._clock = stamp
         self._clock_stamp = stamp
         time = self._clock if self._rate == MEDIA_RATE else self._clock * MEDIA_RATE // self._rate
+        if self._held is None and not self._restarted:
+            dts = self._times.plain(time)
+            if dts >= 0:
+                self._listener.unit(AccessUnit(data, key, dts, dts, self._us, self._s, parameters))
+            else:
+                at = self._times.take(time)
+                self._listener.unit(AccessUnit(data, key, at.dts, at.pts, self._us, self._s, parameters, at.jumped))
+            if self._report is not None:
+                self._tell_clock()
+            return
         restarted, self._restarted = self._restarted, False
         picture = _Picture(data, key, time, self._us, self._s, parameters, restarted)
         if self._held is None:
