@@ -195,6 +195,7 @@ class StreamIngest:
     def opened(self, info: SourceInfo) -> None:
         self._leave(None, admitted=True)
         self.meter.opened(info)
+        self._segmenter.hear(info.audio)
 
     def unit(self, unit: AccessUnit) -> None:
         self._seen.us = unit.arrival_us
@@ -216,7 +217,7 @@ class StreamIngest:
             self.tap.offer(unit, keeper.line.place_us(media_us(unit.dts)))
 
     def audio(self, unit: AudioUnit) -> None:
-        if self.duty.recorded:
+        if self.duty.recorded or self._pre_roll is not None:
             self._segmenter.take_audio(unit)
 
     def metadata(self, document: bytes, _arrival_us: int) -> None:

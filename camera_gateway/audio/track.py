@@ -24,7 +24,8 @@ from storage.errors import MediaError
 log = logging.getLogger(__name__)
 
 KEPT_BYTES = 1 << 20
-"""So much sound waits for pictures to go with, at most; over it the oldest is left out and counted."""
+"""So much sound waits for pictures to go with, at most; over it the oldest is left out. Without a run it is what a
+pre-roll can have (two minutes of G.711), in a run it is counted as lost."""
 
 _SAME_PLACE_S = 0.005
 """A step of the camera's sample count below this is no hole: some cameras count by their clock."""
@@ -53,6 +54,7 @@ class SoundTrack:
         self._origin: int | None = None  # of the file in the session's samples; None until its first piece
         self._end = 0  # where the next sample belongs, in samples from the file's start; negative before it
         self._shown = 0  # up to where the file's declared times reach
+        self._in_run = False
 
     def take(self, unit: AudioUnit) -> None:
         """Keep a unit until its fragment is made."""
@@ -69,13 +71,18 @@ class SoundTrack:
         self._bytes += len(unit.data)
         while self._bytes > KEPT_BYTES:
             self._bytes -= len(self._units.popleft().data)
-            self._lose(1, "no pictures to go with")
+            self._lose(self._in_run, "no pictures to go with")
 
     def begin_run(self, t0_us: int) -> None:
         """A run's first file begins at wall time `t0_us`: sound from before it does not belong to the recording."""
         while self._units and self._wall_us(self._units[0]) < t0_us:
             self._bytes -= len(self._units.popleft().data)
+        self._in_run = True
         self.begin_file(t0_us)
+
+    def end_run(self) -> None:
+        """The run is over; what comes now may belong to the next one."""
+        self._in_run = False
 
     def begin_file(self, t0_us: int) -> None:
         """The next file of a run begins at wall time `t0_us`."""
@@ -123,7 +130,7 @@ class SoundTrack:
         return self._line.place_us(unit.time * US // self._rate)
 
     def _clear(self) -> None:
-        self._lose(len(self._units), "the clock stepped")
+        self._lose(len(self._units) if self._in_run else 0, "the clock stepped")
         self._units.clear()
         self._bytes = 0
         self._origin = None

@@ -1,19 +1,22 @@
 """Turns one stream's access units into runs of segments. No thread and no disk of its own: pure rules.
 
 A run begins at a key frame and ends with a reason. Inside it, files are cut at the first key frame after a wall-clock
-boundary, and fragments at key frames or after half a second. Units wait as they came; nothing is copied.
+boundary, and fragments at key frames or after half a second. Units wait as they came; nothing is copied. Sound goes
+along with the pictures and decides nothing.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from uuid import UUID
 
+from camera_gateway.audio.track import SoundTrack
 from camera_gateway.fmp4.parameters import ParameterSets, VideoFormat, video_format
 from camera_gateway.fmp4.reader import read_samples
-from camera_gateway.fmp4.writer import TIMESCALE, Identity, fragment_parts, init_segment
-from camera_gateway.packets import AccessUnit
+from camera_gateway.fmp4.writer import TIMESCALE, Identity, fragment_parts, init_segment, sounding_fragment_parts
+from camera_gateway.packets import AccessUnit, AudioFormat, AudioUnit
 from camera_gateway.recorder.ports import FragmentNote, SegmentSink, SegmentStart, SinkFault
 from camera_gateway.recorder.timing import ArrivalLine, media_us, next_boundary_us
 from storage.clock import US, Clock
@@ -28,6 +31,8 @@ GOP_BYTES = 4 << 20
 
 _LONGEST_FRAME = 10 * TIMESCALE
 _DEFAULT_INTERVAL = 3600
+
+log = logging.getLogger(__name__)
 
 Deliver = Callable[[list[AccessUnit]], None]
 
@@ -51,6 +56,7 @@ class _Run:
     file: _File
     pending: list[AccessUnit]  # never empty: the length of the newest frame is known when the next one comes
     limit_dts: int  # a unit after this time begins a new fragment
+    sound: SoundTrack | None
     interval: int = _DEFAULT_INTERVAL  # from one frame to the next, as seen last
 
 
@@ -68,6 +74,7 @@ class Segmenter:
         self._interval_us = round(segment_s * US)
         self._phase_us = stream_id.int % self._interval_us
         self._run: _Run | None = None
+        self._sound: SoundTrack | None = None
 
     @property
     def recording(self) -> bool:
@@ -89,6 +96,29 @@ class Segmenter:
             self._abandon(RunEnd(fault.reason.value), fault.evidence)
             return fault
         return None
+
+    def hear(self, audio: AudioFormat | None) -> None:
+        """The session that begins has this sound: files of the runs that follow keep it. None: no sound is kept.
+
+        Sound that cannot be kept is left out with a word in the log; the pictures are recorded without it.
+        """
+        self._sound = None
+        if audio is not None:
+            try:
+                self._sound = SoundTrack(audio)
+            except MediaError as error:
+                fields = {"stream": self._stream_id, "codec": audio.codec.value, "error": error.message}
+                log.warning("sound_refused", extra={"fields": fields})
+
+    def take_audio(self, unit: AudioUnit) -> None:
+        """Keep a piece of sound for the fragment that comes; without a run, for a recording that begins in the past."""
+        if self._sound is not None:
+            self._sound.take(unit)
+
+    @property
+    def sound_lost(self) -> int:
+        """Pieces of this session's sound that could not be kept."""
+        return self._sound.lost if self._sound is not None else 0
 
     def end(self, end: RunEnd, detail: str = "") -> None:
         """End the run, if one is open, after its last frame."""
@@ -143,10 +173,13 @@ class Segmenter:
             raise SinkFault(GapReason.NO_MEDIA, error.message) from error
         t0_us = line.wall_us(media_us(unit.dts)) if t0_us is None else t0_us
         run_id = new_id(self._clock)
-        file = self._new_file(run_id, video, unit.dts, t0_us)
+        sound = self._sound
+        file = self._new_file(run_id, video, sound, unit.dts, t0_us)
+        if sound is not None:
+            sound.begin_run(t0_us)
         self._sink.open_run(self._stream_id, run_id, t0_us)
         # The first fragment holds one frame: a run is on the disk at once.
-        self._run = _Run(run_id, unit.parameters, video, line, file, [unit], limit_dts=unit.dts)
+        self._run = _Run(run_id, unit.parameters, video, line, file, [unit], unit.dts, sound)
 
     def _extend(self, run: _Run, unit: AccessUnit) -> None:
         if unit.key and unit.arrival_us >= run.file.boundary_us:
@@ -162,7 +195,11 @@ class Segmenter:
         file.frames += len(pending)
         end_us = run.line.wall_us(media_us(next_dts)) if t1_us is None else t1_us
         note = FragmentNote(start, pending[0].key, file.frames, next_dts - file.dts0, end_us)
-        parts, size = fragment_parts(file.sequence, start, pending, next_dts)
+        sound = run.sound.runs(t1_us) if run.sound is not None else None
+        if sound:
+            parts, size = sounding_fragment_parts(file.sequence, start, pending, next_dts, sound)
+        else:
+            parts, size = fragment_parts(file.sequence, start, pending, next_dts)
         run.interval = min(next_dts - pending[-1].dts, _LONGEST_FRAME)
         run.limit_dts = next_dts + FRAGMENT - run.interval
         run.pending = []
@@ -173,14 +210,18 @@ class Segmenter:
         t1_us = run.line.wall_us(media_us(unit.dts))
         self._write_fragment(run, unit.dts, t1_us)
         self._sink.finish(t1_us)
-        run.file = self._new_file(run.id, run.video, unit.dts, t1_us)
+        run.file = self._new_file(run.id, run.video, run.sound, unit.dts, t1_us)
+        if run.sound is not None:
+            run.sound.begin_file(t1_us)
 
-    def _new_file(self, run_id: UUID, video: VideoFormat, dts: int, t0_us: int) -> _File:
+    def _new_file(self, run_id: UUID, video: VideoFormat, sound: SoundTrack | None, dts: int, t0_us: int) -> _File:
         segment_id = new_id(self._clock)
         identity = Identity(segment_id, self._stream_id, run_id, t0_us)
-        head = init_segment(video, identity)
+        audio = sound.track if sound is not None else None
+        head = init_segment(video, identity, audio)
+        codec = f"{video.codec},{audio.codec}" if audio is not None else video.codec
         start = SegmentStart(
-            *(segment_id, self._stream_id, run_id, t0_us, video.codec, video.width, video.height, TIMESCALE, head)
+            *(segment_id, self._stream_id, run_id, t0_us, codec, video.width, video.height, TIMESCALE, head)
         )
         self._sink.begin(start)
         return _File(dts, t0_us, next_boundary_us(t0_us, self._interval_us, self._phase_us), end_us=t0_us)
@@ -197,6 +238,8 @@ class Segmenter:
 
     def _close(self, run: _Run, t1_us: int, end: RunEnd, detail: str) -> None:
         self._run = None
+        if run.sound is not None:
+            run.sound.end_run()
         self._sink.finish(t1_us)
         self._sink.close_run(run.id, t1_us, end, detail)
 
