@@ -12,7 +12,7 @@ from uuid import UUID
 
 import uvicorn
 
-from camera_gateway.api.app import GatewayApi, make_app
+from camera_gateway.api.app import GatewayApi, LoopBeat, make_app
 from camera_gateway.api.batch_socket import BatchSocket
 from camera_gateway.api.callers import Callers, Neighbours
 from camera_gateway.api.condition import Observer
@@ -23,6 +23,7 @@ from camera_gateway.live.hub import Hub
 from camera_gateway.live.link_server import LinkServer
 from camera_gateway.settings import GatewaySettings
 from camera_gateway.stats import FleetStats
+from camera_gateway.supervisor import Pulse
 from storage.archive.catalog import Catalog
 from storage.archive.ingest import Ingest
 from storage.archive.objects import ObjectStore
@@ -54,6 +55,7 @@ def run_api(settings: GatewaySettings, desk_command: Sequence[str], stop: thread
     links: list[LinkServer] = []
     hub = Hub(clock, lambda watched: links[0].tell_watched(watched))
     fleet = FleetStats(clock)
+    beat = LoopBeat()
     links.append(LinkServer(settings.live_socket, hub, fleet))
     lookout = Lookout(catalog, gateway_id, staging, volume, guard, rules.reserve_bytes, clock)
     api = GatewayApi(
@@ -66,10 +68,12 @@ def run_api(settings: GatewaySettings, desk_command: Sequence[str], stop: thread
         lambda segment_id: _existing(staging, segment_id),
         Observer(clock, hub, links[0], fleet, settings.worker_count, lookout),
         Neighbours(settings.metrics.subnets),
+        beat,
         lambda stream_id: is_stream_of(catalog, gateway_id, stream_id),
     )
     listening = listen(settings.listen.host, settings.listen.port)
-    keepers: list[Part] = [Periodic("disk-guard", guard.check, clock, interval_s=60.0)]
+    pulse = Pulse(lambda: beat.count, clock)
+    keepers: list[Part] = [pulse, Periodic("disk-guard", guard.check, clock, interval_s=60.0)]
     if settings.storage.kind == "s3":
         uploader = Uploader(catalog, staging, s3_store(settings), Ingest(catalog, clock, str(gateway_id)), clock)
         keepers.append(Periodic("uploader", uploader.run_once, clock, interval_s=5.0))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import logging
 from collections.abc import AsyncIterator, Callable
@@ -42,6 +43,7 @@ from storage.model import GapReason
 log = logging.getLogger(__name__)
 
 SNAPSHOT_S = 8.0
+BEAT_S = 0.5
 _STATUS: tuple[tuple[type[SunhallError], int], ...] = (
     (NotAuthenticated, 401),
     (NotPermitted, 403),
@@ -60,6 +62,19 @@ _FAULTS = {
 }
 
 
+class LoopBeat:
+    """Counts while the event loop turns, so that the supervisor notices one that does not."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    async def run(self) -> None:
+        """Count for ever."""
+        while True:
+            self.count += 1
+            await asyncio.sleep(BEAT_S)
+
+
 @dataclass(frozen=True, slots=True)
 class GatewayApi:
     """What the routes call."""
@@ -73,6 +88,7 @@ class GatewayApi:
     staged_path: Callable[[UUID], Path | None]
     observer: Observer
     neighbours: Neighbours
+    beat: LoopBeat
     known_stream: Callable[[UUID], bool]  # whether a stream is one of this gateway's; blocking
 
 
@@ -81,10 +97,12 @@ def make_app(api: GatewayApi) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        beating = asyncio.create_task(api.beat.run())
         await api.link.start()
         try:
             yield
         finally:
+            beating.cancel()
             await api.link.stop()
             await api.desk.stop()
 

@@ -17,7 +17,7 @@ import pytest
 from blockbuster import BlockBuster, BlockingError
 from websockets.sync.client import connect
 
-from camera_gateway.api.app import GatewayApi, make_app
+from camera_gateway.api.app import GatewayApi, LoopBeat, make_app
 from camera_gateway.api.callers import Callers, Neighbours
 from camera_gateway.api.condition import Observer, StreamName, Surroundings
 from camera_gateway.api.desk_client import DeskClient
@@ -69,6 +69,7 @@ class Console:
             lambda segment_id: self.staged if segment_id == STREAM else None,
             Observer(self.clock, hub, links[0], self.fleet, 1, lambda: self.around),
             Neighbours(("127.0.0.0/8",)),
+            LoopBeat(),
             self._known,
         )
         self.app = make_app(api)
