@@ -107,7 +107,9 @@ class CatalogPlan:
         devices: dict[UUID, DevicePlan] = {}
         plans = []
         for row in rows:
-            owner = devices.setdefault(row["device_id"], _device_plan(row))
+            owner = devices.get(row["device_id"])
+            if owner is None:
+                owner = devices[row["device_id"]] = _device_plan(row)
             plans.append(_stream_plan(row, owner, decisions[row["channel_id"]]))
         self._tell_missing_years()
         return plans

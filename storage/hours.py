@@ -60,6 +60,7 @@ class HallTimetables:
     def __init__(self, hours: HallHours) -> None:
         self.hours = hours
         self._made: dict[frozenset[Week], Timetable] = {}
+        self._by_windows: dict[tuple[UUID, ...], Timetable] = {}
         lunch = frozenset(day for window in hours.windows.values() for day in window.lunch_weekdays)
         self._hall = self._of([Week(hours.periods, lunch_weekdays=lunch)])
 
@@ -75,8 +76,12 @@ class HallTimetables:
 
     def of_windows(self, window_ids: Iterable[UUID]) -> Timetable:
         """When any of the windows serves; without windows: the hall's hours."""
-        weeks = [self._week_of(window_id) for window_id in window_ids]
-        return self._of(weeks) if weeks else self._hall
+        key = tuple(window_ids)
+        found = self._by_windows.get(key)
+        if found is None:
+            weeks = [self._week_of(window_id) for window_id in key]
+            found = self._by_windows[key] = self._of(weeks) if weeks else self._hall
+        return found
 
     def name_of(self, schedule_id: UUID) -> str:
         """A schedule's name, empty when it is gone."""
