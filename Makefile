@@ -11,8 +11,11 @@ HOST ?= 127.0.0.1
 PORT ?= 8443
 DEMO ?=
 DEMO_PORT ?= 18000
-NAME ?= first_light
-MINUTES ?= 60
+NAME ?=
+CAMERAS ?=
+SECONDS ?=
+SEED ?=
+MINUTES ?=
 PYTEST ?= -n 2 --dist loadscope --no-loadscope-reorder --durations 15
 
 BIN := $(VENV)/bin
@@ -83,14 +86,14 @@ test-python: setup-dev web
 screenshots: setup-dev web debian-packages ## make docs/images from a running demo hall
 	$(PY) -m tests.e2e.screenshots docs/images
 
-bench: setup-dev web debian-packages ## measure; NAME=first_light writes bench-results/NAME.json
-	$(PY) -m tests.bench.$(NAME)
+bench: setup-dev web debian-packages ## measure all, or NAME=first_light|recorder (CAMERAS=20,60,177 SECONDS=120), into bench-results/
+	$(PY) -m tests.bench.$(or $(NAME),all) $(if $(filter recorder,$(NAME)),$(if $(CAMERAS),--cameras $(CAMERAS)) $(if $(SECONDS),--seconds $(SECONDS)))
 
-soak: setup-dev web debian-packages ## a demo hall for MINUTES=60 with faults, then verify
-	$(PY) -m tests.bench.soak --minutes $(MINUTES)
+soak: setup-dev ## CAMERAS=177 for MINUTES=30 with faults from SEED=1 and a quota, then account for every second
+	$(PY) -m tests.bench.soak $(if $(CAMERAS),--cameras $(CAMERAS)) $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED))
 
 fuzz: setup-dev ## fuzz the parsers for MINUTES=60 (make test replays the corpus)
-	$(PY) -m tests.bench.fuzz --minutes $(MINUTES)
+	$(PY) -m tests.bench.fuzz --minutes $(or $(MINUTES),60)
 
 clean: ## remove what was built; the environment and data stay
 	rm -rf $(WEB)/dist bench-results .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

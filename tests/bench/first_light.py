@@ -19,7 +19,7 @@ def recording() -> list[Row]:
         found = recorder.measure(Path(folder), cameras=CAMERAS)
     at = f"@{CAMERAS}"
     kept = found[f"recorder.frames_share{at}"]
-    note = f"1080p25, 2 Mbit/s each; peer: one ffmpeg -c copy per camera; share of frames kept {kept:.4f}"
+    note = f"1080p25, 3.5 Mbit/s each; peer: one ffmpeg -c copy per camera; share of frames kept {kept:.4f}"
     cpu, peer_cpu = found[f"recorder.cpu_cores{at}"], found[f"ffmpeg.cpu_cores{at}"]
     memory, peer_memory = found[f"recorder.pss_mib{at}"], found[f"ffmpeg.pss_mib{at}"]
     return [

@@ -1,6 +1,7 @@
 """Which pictures are in a recorded file? The source's marks are read from the samples; nothing is decoded.
 
     marks(path) -> [Mark(camera, frame, sent_us) | None, ...]      one a sample, in the order of the file
+    first_mark(path) -> Mark | None                                of its first whole picture
     compare(expected, found) -> Difference(missing, doubled, reordered, unmarked)
 
 Reads any fragmented MP4 (ours, ffmpeg's, a part file with a torn end) with a parser of its own, so that the code under
@@ -48,6 +49,15 @@ def marks(path: Path) -> list[Mark | None]:
             return []
         with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
             return [find(data, start, end) for start, end in _samples(data)]
+
+
+def first_mark(path: Path) -> Mark | None:
+    """The mark of the first whole picture; None while there is none, or when it has no mark."""
+    with path.open("rb") as file:
+        if not file.seek(0, 2):
+            return None
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            return next((find(data, start, end) for start, end in _samples(data)), None)
 
 
 def compare(expected: Iterable[range], found: Sequence[Mark | None]) -> Difference:

@@ -1,183 +1,292 @@
-"""The recorder beside ffmpeg: the same cameras, the same minute, CPU and memory of each side's whole process tree.
+"""`make bench NAME=recorder`: the recorder beside ffmpeg (and ZoneMinder) on the same cameras, and what kills cost.
 
-`measure(folder, cameras=20, seconds=60)` returns the rows; `python -m tests.bench.recorder 20 60` prints them.
+Options: `--cameras 20,60,177 --seconds 120`; with others than the default the rows go to recorder-partial.json.
+How each row is measured: docs/measurements.md.
 """
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
+import argparse
+import shutil
 import tempfile
-from collections.abc import Iterator
-from dataclasses import dataclass
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from uuid import UUID
 
+from deploy.virtual_camera.marks import Mark
 from storage.archive import tables
-from storage.clock import SystemClock
-from tests.bench.live_source import LiveSource, make_media
+from storage.clock import US, SystemClock
+from tests.bench import faults, frames, live_source, viewers, zoneminder
+from tests.bench.ffmpeg_recorders import FfmpegRecorders
+from tests.bench.live_source import FPS, LiveSource
+from tests.bench.process_tree import Steady, steady, tree
+from tests.bench.report import Row, write
 from tests.camera_gateway.hall import Hall
 
-_TICKS = os.sysconf("SC_CLK_TCK")
+SIZES = (20, 60, 177)
+SECONDS = 120
+SETTLE_S = 15.0
+ZONEMINDER_AT = 20
+CLOCK = SystemClock()
+_PEER_SEGMENTS = 2  # files that each peer keeps while it runs
+_EDGE_US = 3 * US  # the last pictures before the end are on their way: not part of the window
 
 
 @dataclass(frozen=True, slots=True)
-class Usage:
-    """What a set of processes used: CPU seconds so far (ended children included) and PSS bytes now."""
+class Side:
+    """One recorder over the steady time."""
 
-    cpu_s: float
-    pss_bytes: int
-    processes: int
-
-
-def tree(pid: int) -> list[int]:
-    """A process and all its descendants that run now."""
-    children: dict[int, list[int]] = {}
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit() and (fields := _stat(int(entry.name))):
-            children.setdefault(int(fields[1]), []).append(int(entry.name))
-    found, waiting = [], [pid]
-    while waiting:
-        one = waiting.pop()
-        found.append(one)
-        waiting += children.get(one, [])
-    return found
+    used: Steady
+    late_ms: float
+    """The most that the source was behind its schedule, this side and those before it."""
 
 
-def usage(pids: list[int]) -> Usage:
-    """CPU and PSS of these processes; those that ended meanwhile are left out."""
-    cpu = pss = count = 0
-    for pid in pids:
-        fields = _stat(pid)
-        if not fields:
-            continue
-        cpu += sum(int(field) for field in fields[11:15])
-        pss += _pss(pid)
-        count += 1
-    return Usage(cpu / _TICKS, pss, count)
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """The source's pictures of the steady window against the files."""
 
+    sent: int
+    missing: int
+    doubled: int
+    reordered: int
+    unmarked: int
 
-def _stat(pid: int) -> list[str]:
-    """The fields of /proc/PID/stat from the state on; empty when the process has ended."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
-    except (FileNotFoundError, ProcessLookupError):
-        return []
-
-
-def _pss(pid: int) -> int:
-    try:
-        lines = Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="utf-8").splitlines()
-    except (FileNotFoundError, ProcessLookupError, PermissionError):
-        return 0
-    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:")), 0)
+    @property
+    def wrong(self) -> int:
+        """Pictures that are not in the files exactly once and in order."""
+        return self.missing + self.doubled + self.reordered + self.unmarked
 
 
 @dataclass
-class FfmpegRecorders:
-    """One ffmpeg per camera: RTSP over TCP, stream copy, 60 s fragmented MP4, defaults otherwise."""
+class Bench:
+    """What all parts of a run share."""
 
     folder: Path
-    urls: list[str]
+    media: Path
+    cameras: int
+    seconds: int
 
-    def __post_init__(self) -> None:
-        self._running: list[subprocess.Popen[bytes]] = []
+    def demand_space(self) -> None:
+        """Refuse to begin what the disk cannot hold.
 
-    def start(self) -> None:
-        self.folder.mkdir(parents=True, exist_ok=True)
-        for number, url in enumerate(self.urls):
-            arguments = ["ffmpeg", "-v", "error", "-rtsp_transport", "tcp", "-i", url, "-c", "copy", "-f", "segment"]
-            arguments += ["-segment_time", "60", "-segment_format", "mp4"]
-            arguments += ["-segment_format_options", "movflags=frag_keyframe+empty_moov"]
-            arguments.append(str(self.folder / f"{number:03d}-%05d.mp4"))
-            self._running.append(subprocess.Popen(arguments, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
+        Raises:
+            SystemExit: with what is needed and what is there.
+        """
+        rate = live_source.bytes_per_second(self.media) * self.cameras
+        ours = rate * (self.seconds + 2 * SETTLE_S + 60)  # with the restarts after the steady time
+        theirs = rate * 60 * (_PEER_SEGMENTS + 1)
+        needed, free = max(ours, theirs) + (4 << 30), shutil.disk_usage(self.folder).free
+        if free < needed:
+            raise SystemExit(
+                f"{self.cameras} cameras x {self.seconds} s need {needed / 1e9:.0f} GB of disk in {self.folder}, "
+                f"{free / 1e9:.0f} GB are free: set TMPDIR to a larger volume, or CAMERAS and SECONDS to less"
+            )
 
-    def stop(self) -> None:
-        for process in self._running:
-            process.terminate()
-        for process in self._running:
-            process.wait(20)
-
-    @property
-    def pids(self) -> list[int]:
-        return [process.pid for process in self._running]
+    def hall(self, name: str, urls: Sequence[str]) -> tuple[Hall, list[UUID]]:
+        """A data folder with these cameras and the settings' defaults."""
+        hall = Hall(self.folder / name, segment_s=60.0, workers=0, sync_interval_s=2.0)
+        return hall, [hall.add_camera(url) for url in urls]
 
 
-def measure(folder: Path, *, cameras: int = 20, seconds: int = 60, kbit_s: int = 2000) -> dict[str, float]:
-    """Both sides one after the other on the same source.
+def recorded(hall: Hall, count: int) -> bool:
+    """Whether so many streams are being recorded."""
+    return len(hall.rows(tables.stream_state, recording="recorded")) >= count
 
-    Returns `recorder.cpu_ratio@N`, `recorder.memory_ratio@N`, each side's CPU (cores) and PSS (MiB), and the share of
-    sent frames that reached committed segments.
-    """
-    clock = SystemClock()
-    source = LiveSource(make_media(folder, kbit_s=kbit_s))
-    source.start()
+
+def marks_of(hall: Hall, stream_id: UUID) -> list[Mark | None]:
+    """The marks in the committed files of a stream, in the order of time."""
+    return [mark for row in hall.segments(stream_id) for mark in frames.marks(hall.object_path(row.id))]
+
+
+# --- peers ----------------------------------------------------------------------------------------------------------
+def measure_ffmpeg(bench: Bench, source: LiveSource) -> Side:
+    """One ffmpeg per camera."""
+    peer = FfmpegRecorders(bench.folder / "ffmpeg", source.urls, _PEER_SEGMENTS)
+    peer.start()
     try:
-        urls = [source.url(number) for number in range(cameras)]
-        theirs = _measure_ffmpeg(folder / "ffmpeg", urls, seconds, clock)
-        ours, frames = _measure_gateway(folder / "hall", urls, seconds, clock)
+        _wait(peer.all_write, 60 + bench.cameras, peer.trim)
+        _wait_quietly(SETTLE_S, peer.trim)
+        used = steady(lambda: peer.pids, [source.pid], bench.seconds, CLOCK, peer.trim)
     finally:
-        source.stop()
-    name = f"@{cameras}"
+        peer.stop()
+        shutil.rmtree(peer.folder)
+    return Side(used, source.journal().late_us / 1000)
+
+
+# --- ours -----------------------------------------------------------------------------------------------------------
+@dataclass
+class Gateway:
+    """Our side of one size: the figures that come out of one hall."""
+
+    side: Side
+    kept: Kept
+    lag_p99_ms: list[float]
+    restarts: faults.Restarts | None
+
+
+def measure_gateway(bench: Bench, source: LiveSource, *, kills: bool) -> Gateway:
+    """Record for the steady time; with `kills` then kill a worker, and everything; at the end read the files."""
+    hall, streams = bench.hall("hall", source.urls)
+    lags: list[float] = []
+    try:
+        with hall.gateway() as process:
+            hall.wait(lambda: recorded(hall, bench.cameras), 60 + bench.cameras)
+            _wait_quietly(SETTLE_S, lambda: None)
+            from_us = CLOCK.now_us()
+            used = steady(
+                lambda: tree(process.pid), [source.pid], bench.seconds, CLOCK, lambda: lags.extend(loop_lags(hall))
+            )
+            to_us = CLOCK.now_us()
+            side = Side(used, source.journal().late_us / 1000)
+            _wait_quietly(_EDGE_US / US + 2.0, lambda: None)
+            restarts = faults.kill_and_restart(hall, streams, process) if kills else None
+        if restarts is not None:
+            restarts = faults.settle(hall, restarts)
+        kept = compare(source, hall, streams, from_us, to_us)
+        if restarts is not None:
+            restarts = replace(restarts, lost_s=_lost_s(source, hall, streams, restarts.killed_us))
+    finally:
+        hall.close()
+        shutil.rmtree(hall.root)
+    return Gateway(side, kept, lags, restarts)
+
+
+def compare(source: LiveSource, hall: Hall, streams: Sequence[UUID], from_us: int, to_us: int) -> Kept:
+    """Every picture that the source sent in this window, against the committed files."""
+    journal = source.journal()
+    sent = missing = doubled = reordered = unmarked = 0
+    for camera, stream_id in enumerate(streams, 1):
+        expected = journal.frames(camera, from_us, to_us)
+        found = [mark for mark in marks_of(hall, stream_id) if mark is None or from_us <= mark.sent_us <= to_us]
+        wrong = sum(mark is not None and mark.camera != camera for mark in found)
+        difference = frames.compare(expected, found)
+        sent += sum(map(len, expected))
+        missing += len(difference.missing) + wrong
+        doubled += difference.doubled
+        reordered += difference.reordered
+        unmarked += difference.unmarked
+    return Kept(sent, missing, doubled, reordered, unmarked)
+
+
+def _lost_s(source: LiveSource, hall: Hall, streams: Sequence[UUID], killed_us: int) -> float:
+    """The most that a camera lost: pictures sent in the last minute before the kill and in no file, in seconds."""
+    journal = source.journal()
+    worst = 0
+    for camera, stream_id in enumerate(streams, 1):
+        found = marks_of(hall, stream_id)
+        begun_us = min((mark.sent_us for mark in found if mark is not None), default=0)
+        sent = journal.frames(camera, max(begun_us, killed_us - 60 * US), killed_us)
+        worst = max(worst, len(frames.compare(sent, found).missing))
+    return worst / FPS
+
+
+def loop_lags(hall: Hall) -> list[float]:
+    """Each worker's p99 of its loop's lag over its last interval, in milliseconds; none when the gateway tells none."""
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{hall.port}/metrics", timeout=5) as answer:
+            text = answer.read().decode()
+    except (urllib.error.URLError, TimeoutError):
+        return []
+    lines = [line for line in text.splitlines() if line.startswith("sunhall_worker_loop_lag_seconds")]
+    return [float(line.rsplit(" ", 1)[1]) * 1000 for line in lines if 'quantile="0.99"' in line]
+
+
+# --- rows -----------------------------------------------------------------------------------------------------------
+def measure_size(folder: Path, media: Path, cameras: int, seconds: int, *, kills: bool) -> list[Row]:
+    """All rows of one number of cameras."""
+    bench = Bench(folder, media, cameras, seconds)
+    bench.demand_space()
+    with live_source.running(media, cameras, folder) as source:
+        peer = measure_ffmpeg(bench, source)
+        ours = measure_gateway(bench, source, kills=kills)
+        rows = _rows(bench, ours, peer)
+        if cameras == ZONEMINDER_AT:
+            rows += zoneminder.rows(folder, source, seconds, ours.side.used)
+    return rows
+
+
+def _rows(bench: Bench, ours: Gateway, peer: Side) -> list[Row]:
+    at = f"@{bench.cameras}"
+    mbit = live_source.bytes_per_second(bench.media) * 8 / 1e6
+    note = (
+        f"1080p25 {mbit:.1f} Mbit/s, {bench.seconds} s; others on the machine {ours.side.used.others_cores:.2f} and "
+        f"{peer.used.others_cores:.2f} cores; source at most {ours.side.late_ms:.0f} ms late"
+    )
+    kept = ours.kept
+    found = f"of {kept.sent}; doubled {kept.doubled}, reordered {kept.reordered}, without mark {kept.unmarked}"
+    rows = [
+        Row(f"recorder.cpu_ratio{at}", ours.side.used.cores * 100, "% of a core", peer.used.cores * 100, note),
+        Row(f"recorder.memory_ratio{at}", ours.side.used.pss_mib, "MiB PSS", peer.used.pss_mib, "mean, whole trees"),
+        Row(f"recorder.frames_lost{at}", kept.wrong, "frames", note=found),
+    ]
+    if ours.lag_p99_ms:
+        text = "p99 of 5 s of a worker, the worst of the window"
+        rows.append(Row(f"recorder.loop_lag_p99_ms{at}", max(ours.lag_p99_ms), "ms", note=text))
+    return rows + (faults.rows(ours.restarts, at) if ours.restarts is not None else [])
+
+
+def measure(folder: Path, *, cameras: int = 20, seconds: int = 60) -> dict[str, float]:
+    """CPU (cores) and PSS (MiB) of both sides, and the share of sent frames that reached committed files, as
+    `first_light` publishes them."""
+    rows = measure_size(folder, live_source.make_media(folder), cameras, seconds, kills=False)
+    by_id = {row.id: row for row in rows}
+    at = f"@{cameras}"
+    cpu, memory = by_id[f"recorder.cpu_ratio{at}"], by_id[f"recorder.memory_ratio{at}"]
+    lost = by_id[f"recorder.frames_lost{at}"]
     return {
-        f"recorder.cpu_ratio{name}": ours[0] / theirs[0],
-        f"recorder.memory_ratio{name}": ours[1] / theirs[1],
-        f"recorder.cpu_cores{name}": ours[0],
-        f"recorder.pss_mib{name}": ours[1],
-        f"ffmpeg.cpu_cores{name}": theirs[0],
-        f"ffmpeg.pss_mib{name}": theirs[1],
-        f"recorder.frames_share{name}": frames,
+        f"recorder.cpu_cores{at}": cpu.ours / 100,
+        f"ffmpeg.cpu_cores{at}": (cpu.peer or 0.0) / 100,
+        f"recorder.pss_mib{at}": memory.ours,
+        f"ffmpeg.pss_mib{at}": memory.peer or 0.0,
+        f"recorder.frames_share{at}": 1 - lost.ours / (cameras * seconds * FPS),
     }
 
 
-def _measure_ffmpeg(folder: Path, urls: list[str], seconds: int, clock: SystemClock) -> tuple[float, float]:
-    recorders = FfmpegRecorders(folder, urls)
-    recorders.start()
-    try:
-        clock.sleep(15)
-        return _sample(recorders.pids, seconds, clock)
-    finally:
-        recorders.stop()
+def _wait(question: Callable[[], bool], seconds: float, each: Callable[[], object]) -> None:
+    deadline = CLOCK.monotonic() + seconds
+    while not question():
+        if CLOCK.monotonic() > deadline:
+            raise SystemExit(f"a recorder was not ready within {seconds:.0f} s: nothing was measured")
+        CLOCK.sleep(0.5)
+        each()
 
 
-def _measure_gateway(
-    folder: Path, urls: list[str], seconds: int, clock: SystemClock
-) -> tuple[tuple[float, float], float]:
-    hall = Hall(folder, segment_s=60.0, workers=0, sync_interval_s=2.0)  # the settings' defaults
-    streams = [hall.add_camera(url) for url in urls]
-    with hall.gateway() as process:
-        hall.wait(lambda: len(hall.rows(tables.stream_state, recording="recorded")) == len(urls), 120)
-        clock.sleep(15)
-        sampled = _sample(tree(process.pid), seconds, clock)
-    committed = [hall.segments(stream_id) for stream_id in streams]
-    shares = [
-        sum(row.frames for row in rows) / ((rows[-1].t1_us - rows[0].t0_us) / 1e6 * 25) for rows in committed if rows
-    ]
-    hall.close()
-    return sampled, sum(shares) / len(urls)
+def _wait_quietly(seconds: float, each: Callable[[], object]) -> None:
+    until = CLOCK.monotonic() + seconds
+    while CLOCK.monotonic() < until:
+        CLOCK.sleep(1.0)
+        each()
 
 
-def _sample(pids: list[int], seconds: int, clock: SystemClock) -> tuple[float, float]:
-    """(cores used, mean PSS in MiB) over that time."""
-    before, started = usage(pids), clock.monotonic()
-    memory: list[int] = []
-    for _ in _every_five_seconds(seconds, clock):
-        memory.append(usage(pids).pss_bytes)
-    after, took = usage(pids), clock.monotonic() - started
-    return (after.cpu_s - before.cpu_s) / took, sum(memory) / len(memory) / (1 << 20)
-
-
-def _every_five_seconds(seconds: int, clock: SystemClock) -> Iterator[None]:
-    for _ in range(max(1, seconds // 5)):
-        clock.sleep(5)
-        yield
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="Measure the recorder.")
+    parser.add_argument("--cameras", default=",".join(map(str, SIZES)), help="sizes, with commas")
+    parser.add_argument("--seconds", type=int, default=SECONDS, help="steady time of each side")
+    parser.add_argument("--no-kills", action="store_true", help="leave out restarts and losses")
+    parser.add_argument("--no-live", action="store_true", help="leave out the viewers' rows")
+    return parser.parse_args()
 
 
 def main() -> None:
-    with tempfile.TemporaryDirectory(prefix="sunhall-bench-") as folder:
-        rows = measure(Path(folder), cameras=int(sys.argv[1]), seconds=int(sys.argv[2]))
-    for name, value in rows.items():
-        print(f"{name} {value:.3f}")
+    """All rows; written after each size, so that a run that is cut short leaves what it has."""
+    options = _options()
+    sizes = tuple(int(size) for size in options.cameras.split(","))
+    whole = sizes == SIZES and options.seconds >= SECONDS and not (options.no_kills or options.no_live)
+    name = "recorder" if whole else "recorder-partial"
+    rows: list[Row] = []
+    with tempfile.TemporaryDirectory(prefix="sunhall-bench-") as made:
+        folder = Path(made)
+        media = live_source.make_media(folder)
+        for cameras in sizes:
+            kills = cameras == max(sizes) and not options.no_kills
+            rows += measure_size(folder, media, cameras, options.seconds, kills=kills)
+            write(name, rows)
+    if not options.no_live:
+        rows += viewers.measure()
+        write(name, rows)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,142 @@
+"""Kills, and how long it takes until every camera is on the disk again.
+
+"On the disk" is seen from outside: a part file that was not there before the kill holds a whole picture that the source
+sent after it. Folders are looked at ten times a second, so times are to 0.1 s and on the long side.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from uuid import UUID
+
+from storage.clock import SystemClock
+from tests.bench import frames
+from tests.bench.process_tree import command, open_files, tree
+from tests.bench.report import Row
+from tests.camera_gateway.hall import Hall, kill_tree
+
+CLOCK = SystemClock()
+_LOOK_EVERY_S = 0.1
+_PATIENCE_S = 90.0
+
+
+@dataclass(frozen=True, slots=True)
+class Restarts:
+    """What the kills cost."""
+
+    worker_s: float
+    worker_cameras: int
+    gateway_s: float
+    gateway_cameras: int
+    killed_us: int
+    """When everything was killed."""
+    process: subprocess.Popen[bytes]
+    """The gateway that was started after that."""
+    lost_s: float = -1.0
+
+
+def workers(gateway: int) -> list[int]:
+    """The ingest workers below a supervisor."""
+    return [pid for pid in tree(gateway) if "worker" in command(pid)]
+
+
+def parts(hall: Hall, stream_id: UUID) -> set[Path]:
+    """The files of a stream that are being recorded, or wait to be committed."""
+    folder = hall.root / "staging" / str(stream_id)
+    return set(folder.glob("*.part")) if folder.exists() else set()
+
+
+def own_streams(hall: Hall, pid: int, streams: Collection[UUID]) -> list[UUID]:
+    """The streams that a worker writes now, by its open files."""
+    folders = {Path(path).parent for path in open_files(pid) if path.endswith(".part")}
+    return [stream_id for stream_id in streams if hall.root / "staging" / str(stream_id) in folders]
+
+
+def until_recorded(hall: Hall, before: dict[UUID, set[Path]], killed_us: int) -> None:
+    """Wait until each of these streams has a new file with a picture that was sent after the kill.
+
+    Raises:
+        AssertionError: some have none after 90 s.
+    """
+    waiting = set(before)
+    deadline = CLOCK.monotonic() + _PATIENCE_S
+    while waiting:
+        assert CLOCK.monotonic() < deadline, f"{len(waiting)} of {len(before)} cameras did not come back"
+        CLOCK.sleep(_LOOK_EVERY_S)
+        waiting = {key for key in waiting if not _is_back(parts(hall, key) - before[key], killed_us)}
+
+
+def _is_back(files: Iterable[Path], killed_us: int) -> bool:
+    for file in files:
+        try:
+            mark = frames.first_mark(file)
+        except FileNotFoundError:  # finished meanwhile: its name is another one now
+            continue
+        if mark is not None and mark.sent_us >= killed_us:
+            return True
+    return False
+
+
+def kill_and_restart(hall: Hall, streams: Collection[UUID], process: subprocess.Popen[bytes]) -> Restarts:
+    """SIGKILL for one worker; when all are back, for the whole tree, which is then started again at once."""
+    victim = workers(process.pid)[0]
+    own = own_streams(hall, victim, streams)
+    before = {key: parts(hall, key) for key in own}
+    killed_us, began = CLOCK.now_us(), CLOCK.monotonic()
+    os.kill(victim, signal.SIGKILL)
+    until_recorded(hall, before, killed_us)
+    worker_s = CLOCK.monotonic() - began
+    CLOCK.sleep(10.0)
+
+    before = {key: parts(hall, key) for key in streams}
+    killed_us, began = CLOCK.now_us(), CLOCK.monotonic()
+    kill_tree(process)
+    again = hall.start_gateway()
+    try:
+        until_recorded(hall, before, killed_us)
+    except BaseException:
+        again.send_signal(signal.SIGTERM)
+        again.wait(60)
+        raise
+    gateway_s = CLOCK.monotonic() - began
+    return Restarts(worker_s, len(own), gateway_s, len(before), killed_us, again)
+
+
+def settle(hall: Hall, restarts: Restarts) -> Restarts:
+    """Wait until the gateway has committed what the kill left, then stop it in order."""
+    try:
+        hall.wait(lambda: not _left_before(hall, restarts.killed_us), 120)
+    finally:
+        restarts.process.send_signal(signal.SIGTERM)
+        restarts.process.wait(60)
+    return replace(restarts)
+
+
+def _left_before(hall: Hall, killed_us: int) -> list[Path]:
+    """Files in staging that the killed gateway wrote last."""
+    found: list[Path] = []
+    for path in (hall.root / "staging").glob("*/*.part"):
+        try:
+            if path.stat().st_mtime_ns // 1000 <= killed_us:
+                found.append(path)
+        except FileNotFoundError:
+            continue
+    return found
+
+
+def rows(found: Restarts, at: str) -> list[Row]:
+    """recorder.restart_s and recorder.lost_s_on_kill."""
+    worker = f"one worker killed ({found.worker_cameras} cameras): {found.worker_s:.1f} s"
+    whole = f"everything killed and started again ({found.gateway_cameras} cameras): {found.gateway_s:.1f} s"
+    note = "kill -9 of the whole tree: sent before it and in no file after salvage, the worst camera, at 25 fps"
+    return [
+        Row(f"recorder.restart_s{at}", max(found.worker_s, found.gateway_s), "s", note=f"{worker}; {whole}"),
+        Row(f"recorder.restart_worker_s{at}", found.worker_s, "s", note=worker),
+        Row(f"recorder.restart_gateway_s{at}", found.gateway_s, "s", note=whole),
+        Row("recorder.lost_s_on_kill", found.lost_s, "s", note=note),
+    ]
