@@ -31,6 +31,8 @@ class Action(StrEnum):
     AUDIT_READ = "audit_read"
     CAMERAS_READ = "cameras_read"
     CAMERAS_MANAGE = "cameras_manage"
+    PLANS_READ = "plans_read"
+    PLANS_MANAGE = "plans_manage"
     WORKSTATIONS_MANAGE = "workstations_manage"
     WINDOWS_MANAGE = "windows_manage"
     WORKSTATIONS_READ = "workstations_read"
@@ -98,6 +100,8 @@ RULES: Mapping[Action, _Rule] = MappingProxyType(
         Action.AUDIT_READ: _without_purpose(Role.AUDITOR, Role.SYSTEM_ADMIN),
         Action.CAMERAS_READ: _without_purpose(*_EVERYBODY),
         Action.CAMERAS_MANAGE: _without_purpose(Role.HALL_ADMIN),
+        Action.PLANS_READ: _without_purpose(*_EVERYBODY),
+        Action.PLANS_MANAGE: _without_purpose(Role.HALL_ADMIN),
         Action.WORKSTATIONS_MANAGE: _without_purpose(Role.HALL_ADMIN),
         Action.WINDOWS_MANAGE: _without_purpose(Role.HALL_ADMIN),
         Action.WORKSTATIONS_READ: _without_purpose(*_EVERYBODY),
