@@ -2,7 +2,7 @@
 
 `find` is quick and comes before anything is recorded; `run` does the work and may go on beside new recording, as long
 as the new rows wait for it (`DiskWriter.hold_rows`): the archive learns of things in the order in which they happened.
-For each stream, in the order of their ids: files that were placed but not committed are adopted; part files are cut
+For each stream, in the order of time: files that were placed but not committed are adopted; part files are cut
 to their last whole fragment, placed and committed as salvaged. Then the runs that were left open end as `crash`.
 """
 
@@ -115,9 +115,9 @@ class Recovery:
         """
         counts: Counter[str] = Counter()
         for each in found:
-            files = [left for path in each.files if (left := _as_it_is_now(path)) is not None]
-            heads = [head for path in files if (head := _identity(path)) is not None]
-            for path in files:
+            identities = {left: _identity(left) for path in each.files if (left := _as_it_is_now(path)) is not None}
+            heads = [head for head in identities.values() if head is not None]
+            for path in sorted(identities, key=lambda path: _begins_us(identities[path])):
                 counts[self._rescue(path, heads)] += 1
             runs = [*each.runs, *(head.run for head in heads if head.stream == each.stream_id)]
             counts["runs_closed"] += self._close_runs(dict.fromkeys(runs))
@@ -178,7 +178,7 @@ class Recovery:
 
 
 def _files_of(folder: Path) -> tuple[Path, ...]:
-    """Recordings in a stream's folder in the order of their ids, which is that of their times."""
+    """Recordings in a stream's folder."""
     try:
         names = os.listdir(folder)
     except FileNotFoundError:
@@ -206,6 +206,10 @@ def _identity(path: Path) -> Identity | None:
             return read_head(file).identity
     except (MediaError, OSError):
         return None
+
+
+def _begins_us(identity: Identity | None) -> int:
+    return 0 if identity is None else identity.t0_us
 
 
 def _next_t0_us(heads: Sequence[Identity], mine: Identity) -> int | None:

@@ -26,7 +26,8 @@ from storage.archive.ingest import Ingest
 from storage.archive.objects import DiskStore
 from storage.archive.staging import DiskPlacement
 from storage.archive.verify import Level, verify
-from storage.errors import StorageFull, Unavailable
+from storage.clock import US
+from storage.errors import MediaError, StorageFull, Unavailable
 from storage.model import AlarmKind, CameraSegment, GapReason, RunEnd
 from tests.camera_gateway.hall import Hall
 from tests.camera_gateway.media import units
@@ -225,6 +226,140 @@ def test_bytes_that_cannot_be_committed_are_kept_apart(site: Site) -> None:
     assert site.recover([site.stream]) == Recovered(quarantined=1)
     (kept,) = (site.staging / "quarantine").iterdir()
     assert kept.read_bytes() == b"not a recording"
+
+
+# --- recovery while new recording goes on ----
+def later(seconds: int, frames: tuple[AccessUnit, ...] = ()) -> tuple[AccessUnit, ...]:
+    """The same pictures, so much later."""
+    return tuple(
+        replace(unit, arrival_us=unit.arrival_us + seconds * US, arrival_s=unit.arrival_s + seconds)
+        for unit in frames or units("h264")
+    )
+
+
+class NewRecording:
+    """The next process: it records at once, and its rows wait."""
+
+    def __init__(self, site: Site, segment_s: float = 2.0) -> None:
+        self.disk = DiskWriter(
+            DiskSettings(site.staging), DiskPlacement(site.store), site.ingest, FakeGuard(), site.hall.clock
+        )
+        self.segmenter = Segmenter(site.stream, self.disk.channel(site.stream), site.hall.clock, segment_s)
+        self.disk.hold_rows()
+        self.disk.start()
+
+    def written(self, site: Site, count: int) -> None:
+        """Wait until the disk has so many new frames."""
+        site.hall.wait(lambda: sum(_frames(path) for path in site.parts) >= count)
+
+
+def _frames(path: Path) -> int:
+    try:
+        return sum(len(fragment.samples) for fragment in read_fragments_of(path))
+    except (MediaError, FileNotFoundError):
+        return 0
+
+
+def expect_one_crash_gap(site: Site) -> None:
+    """Two runs, and between them exactly the time that is in no file."""
+    first, second = sorted(site.hall.rows(tables.run), key=lambda row: row.t0_us)
+    rows = site.hall.segments(site.stream)
+    old, new = ([row for row in rows if row.run_id == each.id] for each in (first, second))
+    assert (first.end, first.t1_us, second.t0_us) == (RunEnd.CRASH, old[-1].t1_us, new[0].t0_us)
+    gaps = [(row.reason, row.t0_us, row.t1_us) for row in site.hall.rows(tables.gap)]
+    assert gaps[0] == (GapReason.CRASH, old[-1].t1_us, new[0].t0_us)
+    assert [reason for reason, *_ in gaps[1:]] in ([], [GapReason.MAINTENANCE])
+    assert sum(row.frames for row in old) == 99
+    assert verify(site.hall.catalog, {"disk": site.store}, Level.HASH).status == 0
+    assert site.parts == []
+
+
+def test_the_gap_lies_right_although_new_recording_began_before_the_old_was_recovered(site: Site) -> None:
+    site.record(end=False)
+    found = site.recovery.find([site.stream])
+    new = NewRecording(site)
+    frames = later(20, units("h264", seconds=12))
+    feed(new.segmenter, frames)
+    new.segmenter.end(RunEnd.STOPPED)
+    new.written(site, 99 + len(frames))
+    assert site.hall.segments(site.stream) == []
+    assert site.recovery.run(found) == Recovered(salvaged=1, runs_closed=1)
+    assert len(site.hall.rows(tables.run)) == 1  # nothing of the new process is known yet
+    new.disk.allow_rows()
+    new.disk.stop()
+    expect_one_crash_gap(site)
+    assert sum(row.frames for row in site.hall.segments(site.stream)) == 99 + len(frames)
+
+
+def test_recovery_touches_no_file_of_the_process_that_records(site: Site) -> None:
+    site.record(end=False)
+    found = site.recovery.find([site.stream])
+    new = NewRecording(site)
+    feed(new.segmenter, later(20))
+    new.written(site, 99 + 99)
+    assert site.recovery.run(found) == Recovered(salvaged=1, runs_closed=1)
+    feed_rest = later(24)
+    feed(new.segmenter, tuple(replace(unit, dts=unit.dts + 360_000, pts=unit.pts + 360_000) for unit in feed_rest))
+    new.segmenter.end(RunEnd.STOPPED)
+    new.disk.allow_rows()
+    new.disk.stop()
+    expect_one_crash_gap(site)
+    assert sum(row.frames for row in site.hall.segments(site.stream)) == 99 + 200
+
+
+def test_a_second_crash_before_the_first_was_recovered(site: Site) -> None:
+    """Two generations lie in the folder; complete files of the second beside the torn one of the first."""
+    site.record(end=False)
+    new = NewRecording(site)
+    frames = later(20, units("h264", seconds=12))
+    feed(new.segmenter, frames)
+    new.written(site, 99 + len(frames) - 1)
+    new.disk.stop()  # rows were never allowed: as after a kill
+    assert len(site.parts) >= 5
+    done = site.recover([site.stream])
+    assert (done.quarantined, done.left, done.salvaged) == (0, 0, len(site.hall.segments(site.stream)))
+    expect_one_crash_gap_then_crash(site, len(frames) - 1)
+
+
+def expect_one_crash_gap_then_crash(site: Site, frames: int) -> None:
+    first, second = sorted(site.hall.rows(tables.run), key=lambda row: row.t0_us)
+    assert (first.end, second.end) == (RunEnd.CRASH, RunEnd.CRASH)
+    rows = site.hall.segments(site.stream)
+    assert [row.t1_us for row in rows[1:-1]] == [row.t0_us for row in rows[2:]]
+    closed, left = sorted(site.hall.rows(tables.gap), key=lambda row: row.t0_us)
+    assert (closed.t0_us, closed.t1_us) == (rows[0].t1_us, rows[1].t0_us)
+    assert (left.t0_us, left.t1_us) == (rows[-1].t1_us, None)
+    assert sum(row.frames for row in rows) == 99 + frames
+    assert site.parts == []
+
+
+def test_recovery_that_is_broken_off_goes_on_with_what_it_had_found(site: Site) -> None:
+    site.record(end=False)
+    found = site.recovery.find([site.stream])
+    new = NewRecording(site)
+    feed(new.segmenter, later(20))
+    site.ingest.dies_at = "commit"
+    for _ in range(2):
+        with pytest.raises(Unavailable):
+            site.recovery.run(found)
+    site.ingest.dies_at = ""
+    assert site.recovery.run(found) == Recovered(adopted=1, runs_closed=1)  # it has its mark by now
+    new.segmenter.end(RunEnd.STOPPED)
+    new.disk.allow_rows()
+    new.disk.stop()
+    expect_one_crash_gap(site)
+
+
+def test_a_stop_before_rows_were_allowed_leaves_all_files_to_the_next_start(site: Site) -> None:
+    new = NewRecording(site)
+    frames = units("h264", seconds=12)
+    feed(new.segmenter, frames)
+    new.segmenter.end(RunEnd.STOPPED)
+    new.disk.stop()
+    assert site.hall.rows(tables.run) == []
+    site.recover([site.stream])
+    assert sum(row.frames for row in site.hall.segments(site.stream)) == len(frames)
+    assert verify(site.hall.catalog, {"disk": site.store}, Level.HASH).status == 0
 
 
 def orphan_alarms(site: Site) -> list[tuple[str, str, bool]]:
