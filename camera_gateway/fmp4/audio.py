@@ -153,8 +153,8 @@ class _Config:
     def __init__(self, config: bytes) -> None:
         if not 2 <= len(config) <= _LONGEST_CONFIG:
             raise MediaError("audio_config_invalid", f"an AudioSpecificConfig of {len(config)} bytes")
-        self._bits = int.from_bytes(config + b"\0" * 8, "big")
-        self._left = 8 * len(config) + 64
+        self._bits = int.from_bytes(config, "big")
+        self._left = 8 * len(config)
         self.kind = self._object_type()
         self.rate = self._rate()
         self._take(4)  # channel configuration
@@ -179,4 +179,6 @@ class _Config:
 
     def _take(self, count: int) -> int:
         self._left -= count
+        if self._left < 0:
+            raise MediaError("audio_config_invalid", "an AudioSpecificConfig is cut off")
         return self._bits >> self._left & (1 << count) - 1
