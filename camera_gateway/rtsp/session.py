@@ -320,7 +320,7 @@ class Session:
         if response.status == 401:
             self._sign_in(asked, response)
             return
-        self._accepted = self._accepted or asked.signings > 0
+        self._accepted = self._accepted or (asked.signings > 0 and response.status < 300)
         self._asked = None
         if self._state is _State.PLAYING:
             self._kept_alive(asked, response)
