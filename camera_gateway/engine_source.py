@@ -501,20 +501,23 @@ class EngineSource:
     # Ending
 
     def _fail(self, fault: SourceFault) -> None:
+        self._hand_on_the_last()
         gate = self._gate
-        if gate is None or gate.listener is None:
-            self._drop()
+        if gate is None or self._leaving:
             return
-        if self._session is not None and not self._flushing:
-            self._flushing = True
-            with contextlib.suppress(SourceFault):
-                self._session.flush()  # the last picture may be complete
         listener, gate.listener = gate.listener, None
-        if listener is None:
-            return  # it closed us while it took that picture
         self._say_goodbye()
         self._drop()
-        listener.failed(fault)
+        if listener is not None:
+            listener.failed(fault)
+
+    def _hand_on_the_last(self) -> None:
+        """The last picture may be complete; its listener may close us."""
+        if self._session is None or self._flushing or self._leaving:
+            return
+        self._flushing = True
+        with contextlib.suppress(SourceFault):
+            self._session.flush()
 
     def _say_goodbye(self) -> None:
         """A TEARDOWN as far as the socket takes it now: some cameras count sessions that nobody ended."""

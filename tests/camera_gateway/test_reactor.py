@@ -13,6 +13,10 @@ from camera_gateway.reactor import READ, WRITE, Reactor, in_thread
 from storage.clock import FakeClock, SystemClock
 
 
+def nothing() -> None:
+    """A call that is heard by nobody."""
+
+
 @pytest.fixture
 def clock() -> FakeClock:
     return FakeClock()
@@ -80,7 +84,7 @@ def test_another_thread_wakes_a_sleeping_reactor() -> None:
     thread = in_thread(reactor, "reactor")
     done = threading.Event()
     for _ in range(100_000):  # more than the pipe holds
-        reactor.call_threadsafe(int)
+        reactor.call_threadsafe(nothing)
     reactor.call_threadsafe(done.set)
     assert done.wait(20)
     reactor.stop()
@@ -93,7 +97,7 @@ def test_a_closed_reactor_writes_to_nobody_s_descriptor() -> None:
     reactor = Reactor(FakeClock())
     reactor.close()
     read, write = os.pipe2(os.O_NONBLOCK)  # these very likely get the numbers that the reactor had
-    reactor.call_threadsafe(int)
+    reactor.call_threadsafe(nothing)
     with pytest.raises(BlockingIOError):
         os.read(read, 1)
     os.close(read)

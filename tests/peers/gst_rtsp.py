@@ -8,6 +8,7 @@ import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 SCRIPT = Path(__file__).with_name("gst_server.py")
@@ -21,11 +22,18 @@ class GstServer:
     mounts: Mapping[str, Mapping[str, Any]]
     user: str = ""
     password: str = ""
+    tls: Path | None = None  # a PEM file with key and certificate: the server speaks TLS alone
     port: int = 0
     _process: subprocess.Popen[str] | None = field(default=None, repr=False)
 
     def start(self) -> GstServer:
-        wanted = {"port": self.port, "user": self.user, "password": self.password, "mounts": self.mounts}
+        wanted = {
+            "port": self.port,
+            "user": self.user,
+            "password": self.password,
+            "tls": str(self.tls) if self.tls else "",
+            "mounts": self.mounts,
+        }
         self._process = subprocess.Popen(
             [SYSTEM_PYTHON, str(SCRIPT), json.dumps(wanted)], stdout=subprocess.PIPE, text=True
         )
@@ -45,6 +53,14 @@ class GstServer:
         if process.stdout is not None:
             process.stdout.close()
 
+    def __enter__(self) -> GstServer:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
     def freeze(self) -> None:
         """The camera hangs: its connections stay open and nothing comes any more."""
         if self._process is not None:
@@ -56,7 +72,7 @@ class GstServer:
             self._process.send_signal(signal.SIGCONT)
 
     def url(self, path: str) -> str:
-        return f"rtsp://127.0.0.1:{self.port}{path}"
+        return f"{'rtsps' if self.tls else 'rtsp'}://127.0.0.1:{self.port}{path}"
 
 
 def _ffmpeg(*arguments: str) -> None:

@@ -1,7 +1,8 @@
 """GStreamer's RTSP server as cameras that we did not write. Runs under /usr/bin/python3, reads one JSON argument.
 
 {"port": 0, "user": "", "password": "", "mounts": {"/h264": {"media": "long.mp4", "kind": "h264"}}}
-kind: h264 | h264aac | h264pcma | h265; "udp": true offers UDP only. Prints "ready <port>" when it listens.
+kind: h264 | h264aac | h264pcma | h265; "udp": true offers UDP only; "tls": path of a PEM file with key and certificate.
+Prints "ready <port>" when it listens.
 """
 
 import json
@@ -12,7 +13,7 @@ import gi
 gi.require_version("Gst", "1.0")
 gi.require_version("GstRtsp", "1.0")
 gi.require_version("GstRtspServer", "1.0")
-from gi.repository import GLib, Gst, GstRtsp, GstRtspServer  # noqa: E402  # the versions must be chosen first
+from gi.repository import Gio, GLib, Gst, GstRtsp, GstRtspServer  # noqa: E402  # the versions must be chosen first
 
 VIDEO = "h264parse ! rtph264pay name=pay0 pt=96 config-interval=-1"
 LAUNCH = {
@@ -38,14 +39,22 @@ def factory(mount, roles):
     return made
 
 
-def protect(server, user, password):
-    permissions = "media.factory.access=(boolean)true, media.factory.construct=(boolean)true"
+def protect(server, wanted):
+    """Sets up password and TLS; the role that may play, or None when there is neither."""
+    if not wanted.get("tls") and not wanted.get("user"):
+        return None
     auth = GstRtspServer.RTSPAuth()
-    auth.set_supported_methods(GstRtsp.RTSPAuthMethod.DIGEST)
     token = GstRtspServer.RTSPToken()
     token.set_string("media.factory.role", "viewer")
-    auth.add_digest(user, password, token)
+    if wanted.get("tls"):
+        auth.set_tls_certificate(Gio.TlsCertificate.new_from_file(wanted["tls"]))
+    if wanted.get("user"):
+        auth.set_supported_methods(GstRtsp.RTSPAuthMethod.DIGEST)
+        auth.add_digest(wanted["user"], wanted["password"], token)
+    else:
+        auth.set_default_token(token)
     server.set_auth(auth)
+    permissions = "media.factory.access=(boolean)true, media.factory.construct=(boolean)true"
     return Gst.Structure.from_string("viewer, " + permissions)[0]
 
 
@@ -55,7 +64,7 @@ def main():
     server = GstRtspServer.RTSPServer()
     server.set_address("127.0.0.1")
     server.set_service(str(wanted.get("port", 0)))
-    roles = protect(server, wanted["user"], wanted["password"]) if wanted.get("user") else None
+    roles = protect(server, wanted)
     mounts = server.get_mount_points()
     for path, mount in wanted["mounts"].items():
         mounts.add_factory(path, factory(mount, roles))
