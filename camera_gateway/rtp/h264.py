@@ -27,6 +27,8 @@ class H264Track(VideoTrack):
         SourceFault: from the constructor or `take`: interleaved packetisation, which no camera was seen to use.
     """
 
+    __slots__ = ()
+
     codec = VideoCodec.H264
     fragment_bytes = 2
 

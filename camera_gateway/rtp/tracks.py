@@ -6,8 +6,11 @@ from typing import Protocol
 
 from camera_gateway.fmp4.nal import VideoCodec
 from camera_gateway.packets import AudioFormat, SourceCounters, SourceListener, SourceSettings
+from camera_gateway.rtp.audio import AacTrack, G711Track
 from camera_gateway.rtp.description import MediaDescription
 from camera_gateway.rtp.h264 import H264Track
+from camera_gateway.rtp.h265 import H265Track
+from camera_gateway.rtp.metadata import MetadataTrack
 from camera_gateway.rtp.receiver import refusal
 
 
@@ -61,5 +64,15 @@ def make_track(
     match media.kind, media.encoding:
         case "video", "H264":
             return H264Track(media, settings, listener, counters, ordered=ordered)
+        case "video", "H265":
+            return H265Track(media, settings, listener, counters, ordered=ordered)
+        case "audio", "MPEG4-GENERIC":
+            return AacTrack(media, settings, listener, counters, ordered=ordered)
+        case "audio", "PCMA" | "PCMU":
+            return G711Track(media, settings, listener, counters, ordered=ordered)
+        case "application", "VND.ONVIF.METADATA":
+            return MetadataTrack(media, settings, listener, counters, ordered=ordered)
+        case "application", encoding if encoding.startswith("VND.ONVIF.METADATA"):
+            raise refusal(f"compressed metadata ({encoding[:40]})")
         case _:
             raise refusal(f"the codec {media.encoding[:40] or '(none)'} of {media.kind[:20] or '(nothing)'}")

@@ -67,6 +67,47 @@ class _Picture:
 class VideoTrack(Receiver):
     """Assembles access units. A subclass knows the codec: it reads payloads and calls `_whole`, `_open`, `_more`."""
 
+    __slots__ = (
+        "_broken",
+        "_clock",
+        "_clock_stamp",
+        "_collected",
+        "_ended",
+        "_fixed_head",
+        "_flags",
+        "_fragment",
+        "_held",
+        "_holed",
+        "_key",
+        "_known",
+        "_last_fragment",
+        "_magic",
+        "_marked",
+        "_markers",
+        "_nal_at",
+        "_nal_size",
+        "_need_start",
+        "_parameters",
+        "_parts",
+        "_plain",
+        "_plain_bytes",
+        "_report",
+        "_restarted",
+        "_role",
+        "_s",
+        "_same",
+        "_shapes",
+        "_size",
+        "_slices",
+        "_stamp",
+        "_starts",
+        "_step",
+        "_times",
+        "_trust",
+        "_us",
+        "_wait_for_key",
+    )
+
     codec: VideoCodec
     fragment_bytes: int  # the length of what precedes a fragment's data in its payload
 
@@ -83,7 +124,8 @@ class VideoTrack(Receiver):
         self._shapes: dict[int, struct.Struct] = {}
         self._plain = struct.Struct(f">HHHHII{self.fragment_bytes}s")  # a frame's head, a plain packet's, a fragment's
         self._plain_bytes = self._plain.size
-        self._magic = 0
+        self._magic = self._fixed_head = 0
+        self._same = b""
         self._step = 0
         self._flags = PLAIN << 8 | media.payload_type
         self._starts: dict[bytes, tuple[int, bytes, bytes, bytes]] = {}
@@ -136,6 +178,7 @@ class VideoTrack(Receiver):
         """
         channel = data[at + 1]
         self._magic = 0x2400 | channel
+        self._fixed_head = self._magic << 48 | self._flags << 16
         while limit - at >= 4:
             if self._fragment:
                 reached = self._take_run(data, at, limit, arrival_us, arrival_s)
@@ -169,6 +212,7 @@ class VideoTrack(Receiver):
             return False
         self._slices = True
         self._role, head, self._fragment, self._last_fragment = known
+        self._same = b""
         if self._role == KEY:
             self._key = True
         self._next = (sequence + 1) & 0xFFFF
@@ -182,18 +226,21 @@ class VideoTrack(Receiver):
     ) -> int:
         """Take middle fragments as long as the packet before, and the last one; where that ended.
 
-        `before` packets of that length were taken but not accounted for.
+        `before` packets of that length were taken but not accounted for. Long, because calls are what costs here.
         """
         step, sequence, parts = self._step, self._next, self._parts
-        if self._holed or step <= self._plain_bytes:
+        fixed = self._plain_bytes
+        if self._holed or step <= fixed:
             return at
-        end, packets = at, before
-        count = min((limit - at) // step, 0x10000 - sequence)
+        packets = before
+        count = (limit - at) // step
+        if count > 0x10000 - sequence:
+            count = 0x10000 - sequence  # up to where numbers begin anew
         if count > 0:
             shape = self._shapes.get(step) or self._make_shape(step)
             # The head of the frame and that of the packet up to its number, as one integer that rises by one.
-            expected = (self._magic << 16 | step - 4) << 32 | self._flags << 16 | sequence
-            same = _STAMP.pack(self._stamp, self._ssrc) + self._fragment
+            expected = self._fixed_head | step - 4 << 32 | sequence
+            same = self._same or self._make_same()
             known = len(parts)
             append = parts.append
             for head, rest, piece in shape.iter_unpack(data[at : at + count * step]):
@@ -203,42 +250,39 @@ class VideoTrack(Receiver):
                 expected += 1
             taken = len(parts) - known
             packets += taken
-            end += taken * step
-            self._next = (sequence + taken) & 0xFFFF
-            self._nal_size += taken * (step - self._plain_bytes)
-        stop = self._take_last(data, end, limit)
-        if stop:
-            self._note(packets + 1, packets * step + stop - end, arrival_us, arrival_s)
-            self._close()
-            if data[end + 5] > 127:
-                self._note_marker()
-            return stop
+            at += taken * step
+            sequence = self._next = (sequence + taken) & 0xFFFF
+            self._nal_size += taken * (step - fixed)
+        size = packets * step
+        body = at + fixed
+        if body < limit:
+            magic, length, flags, number, stamp, ssrc, fragment = self._plain.unpack_from(data, at)
+            if (
+                fragment == self._last_fragment
+                and number == sequence
+                and flags & 0xFF7F == self._flags
+                and stamp == self._stamp
+                and ssrc == self._ssrc
+                and magic == self._magic
+                and body < at + 4 + length <= limit
+            ):
+                at += 4 + length
+                self._next = (sequence + 1) & 0xFFFF
+                self._nal_size += at - body
+                parts.append(data[body:at].tobytes())
+                self._note(packets + 1, size + 4 + length, arrival_us, arrival_s)
+                self._close()
+                if flags & 0x80:
+                    self._note_marker()
+                return at
         if packets:
-            self._note(packets, packets * step, arrival_us, arrival_s)
-        return end
+            self._note(packets, size, arrival_us, arrival_s)
+        return at
 
-    def _take_last(self, data: memoryview, at: int, limit: int) -> int:
-        """Take the packet at `at` if it is the last fragment of the open NAL unit: where it ends, else 0."""
-        body = at + self._plain_bytes
-        if body >= limit:
-            return 0
-        magic, length, flags, sequence, stamp, ssrc, fragment = self._plain.unpack_from(data, at)
-        end: int = at + 4 + length
-        if (
-            fragment != self._last_fragment
-            or sequence != self._next
-            or flags & 0xFF7F != self._flags
-            or stamp != self._stamp
-            or ssrc != self._ssrc
-            or magic != self._magic
-            or end > limit
-            or end <= body
-        ):
-            return 0
-        self._next = (sequence + 1) & 0xFFFF
-        self._nal_size += end - body
-        self._parts.append(data[body:end].tobytes())
-        return end
+    def _make_same(self) -> bytes:
+        """What the packets of the open NAL unit have in common behind their numbers."""
+        self._same = _STAMP.pack(self._stamp, self._ssrc) + self._fragment
+        return self._same
 
     def _make_shape(self, step: int) -> struct.Struct:
         if len(self._shapes) >= _MOST_SHAPES:
@@ -360,6 +404,7 @@ class VideoTrack(Receiver):
         if not self._begin_nal(role, first) and not (self._broken or role in (DROP, DELIMITER)):
             return
         self._fragment, self._last_fragment, self._role = fragment, last, role
+        self._same = b""
         self._nal_at = len(self._parts)
         self._nal_size = len(head) + end - at
         self._parts += (b"", head, data[at:end].tobytes())
