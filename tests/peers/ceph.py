@@ -17,6 +17,7 @@ import pytest
 from minio import Minio
 
 from storage.clock import SystemClock
+from tests.peers.tied import tied
 
 ACCESS_KEY = "hallaccess"
 SECRET_KEY = "hallsecret0123456789"
@@ -104,7 +105,7 @@ class S3Server:
         log = (self.folder / f"{program}.out").open("ab")
         with log:
             return subprocess.Popen(
-                [program, "-c", str(self.folder / "ceph.conf"), *arguments, "-f"],
+                tied(program, "-c", str(self.folder / "ceph.conf"), *arguments, "-f"),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,

@@ -6,6 +6,7 @@ import itertools
 import os
 import pwd
 import shutil
+import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -15,6 +16,8 @@ from pathlib import Path
 import pytest
 
 from storage.archive.migrate import migrate
+from storage.clock import SystemClock
+from tests.peers.tied import tied
 
 _SETTINGS = ("listen_addresses=", "fsync=off", "max_connections=60", "shared_buffers=32MB")
 
@@ -26,6 +29,7 @@ class PostgresServer:
     folder: Path
     binaries: Path
     user: str | None
+    _server: subprocess.Popen[bytes] | None = None
     _count: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
 
     def run(self, program: str, *arguments: str) -> None:
@@ -46,13 +50,41 @@ class PostgresServer:
 
     def start(self) -> None:
         """Start and wait until it answers."""
-        options = " ".join(f"-c {setting}" for setting in (*_SETTINGS, f"unix_socket_directories={self.folder}"))
-        log = str(self.folder / "log")
-        self.run("pg_ctl", "start", "-w", "-s", "-D", str(self.folder / "data"), "-l", log, "-o", options)
+        settings = (*_SETTINGS, f"unix_socket_directories={self.folder}")
+        options = [word for setting in settings for word in ("-c", setting)]
+        command = [str(self.binaries / "postgres"), "-D", str(self.folder / "data"), *options]
+        with (self.folder / "log").open("ab") as log:
+            self._server = subprocess.Popen(
+                tied(*command, signal="QUIT"),  # its immediate shutdown, which leaves no shared memory behind
+                user=self.user,
+                cwd=self.folder,
+                env={"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8"},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        self._wait_until_ready(self._server)
 
     def stop(self) -> None:
         """Stop at once, as a lost machine; the data stay."""
-        self.run("pg_ctl", "stop", "-w", "-s", "-m", "immediate", "-D", str(self.folder / "data"))
+        if self._server is not None:
+            self._server.send_signal(signal.SIGQUIT)
+            self._server.wait(60)
+            self._server = None
+
+    def _wait_until_ready(self, server: subprocess.Popen[bytes]) -> None:
+        clock = SystemClock()
+        for _ in range(600):
+            if server.poll() is not None:
+                break
+            try:
+                self.run("pg_isready", "-q", "-h", str(self.folder))
+            except RuntimeError:
+                clock.sleep(0.1)
+            else:
+                return
+        raise RuntimeError(f"PostgreSQL does not answer: {(self.folder / 'log').read_text(errors='replace')[-2000:]}")
 
     def database(self, *, template: str = "template0") -> str:
         """The URL of a new database, empty unless it is copied from `template` (nobody may be connected to that)."""
