@@ -16,8 +16,8 @@ from camera_gateway.api.picture import jpeg_of
 from camera_gateway.onvif.addresses import AddressPolicy
 from camera_gateway.onvif.discovery import Discovery
 from camera_gateway.onvif.probe import DeviceProbe
-from camera_gateway.pyav_source import PyavSource
 from camera_gateway.settings import GatewaySettings
+from camera_gateway.source_choice import Sources, engine_options
 from storage.clock import SystemClock
 from storage.errors import InvalidInput, SunhallError
 from storage.identity.boxes import SecretBox
@@ -30,7 +30,7 @@ def run_desk(settings: GatewaySettings) -> int:
     clock = SystemClock()
     allowed = AddressPolicy.of(settings.cameras.subnets)
     box = SecretBox.load(settings.keys / "cameras.key")
-    looker = Looker(lambda: PyavSource(clock), clock)
+    looker = Looker(lambda reactor: Sources.of(reactor, engine_options(settings.cameras)).new(), clock)
     desk = DeviceDesk(DeviceProbe(clock, allowed), Discovery(clock, allowed), looker, box, clock)
     asyncio.run(serve({"probe": desk.probe, "discover": desk.discover, "jpeg": _jpeg}))
     return 0

@@ -26,8 +26,8 @@ class EngineOptions:
     or the cameras' own certificates, by which a camera must be known (names are not compared: the file is the list).
     """
 
-    udp_first_port: int = 41_000
-    udp_last_port: int = 42_999
+    udp_first_port: int = 30_000
+    udp_last_port: int = 31_999
     tls_trust: str = TRUST_ANY
 
 

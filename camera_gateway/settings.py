@@ -40,6 +40,12 @@ class CameraSettings:
     )
     open_timeout_s: float = option(5.0, "seconds to wait for a camera to answer")
     read_timeout_s: float = option(5.0, "seconds of silence after which a camera counts as gone")
+    tls_trust: str = option(
+        "any",
+        'rtsps cameras: "any" certificate, one that the "system" knows, or the path of a PEM file with those to trust',
+    )
+    udp_first_port: int = option(30000, "first UDP port for cameras that are read over UDP; two ports for each track")
+    udp_last_port: int = option(31999, "last UDP port for them: let the firewall pass the range")
     opening_at_once: int = option(4, "cameras that one worker connects to at the same time")
     offline_alarm_s: float = option(30.0, "seconds without recording until an alarm is raised")
 

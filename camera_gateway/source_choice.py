@@ -26,6 +26,7 @@ from camera_gateway.packets import (
     SourceSettings,
 )
 from camera_gateway.reactor import Reactor
+from camera_gateway.settings import CameraSettings
 from storage.clock import Clock
 from storage.model import GapReason
 
@@ -44,6 +45,11 @@ class _Experience:
     engine: Engine
     until_s: float
     evidence: str  # what our engine said
+
+
+def engine_options(cameras: CameraSettings) -> EngineOptions:
+    """How our engine uses the network, by the settings."""
+    return EngineOptions(cameras.udp_first_port, cameras.udp_last_port, cameras.tls_trust)
 
 
 class ChoiceMemory:

@@ -21,7 +21,7 @@ from camera_gateway.reactor import Reactor
 from camera_gateway.recorder.disk import DiskSettings, DiskWriter, FreeSpaceGuard, Placement
 from camera_gateway.recovery import Leftovers, Recovery, find_leftovers
 from camera_gateway.settings import GatewaySettings
-from camera_gateway.source_choice import Sources
+from camera_gateway.source_choice import Sources, engine_options
 from camera_gateway.stats import DiskStats, StreamStats
 from camera_gateway.streams import Reach
 from camera_gateway.supervisor import Pulse
@@ -149,7 +149,7 @@ def _disk(settings: GatewaySettings, placement: Placement, ingest: Ingest, clock
 def _parts(settings: GatewaySettings, clock: Clock) -> IngestParts:
     reactor = Reactor(clock)
     pacer = Pacer(reactor, settings.cameras.opening_at_once)
-    sources = Sources.of(reactor)
+    sources = Sources.of(reactor, engine_options(settings.cameras))
     return IngestParts(reactor, StateBoard(clock), sources.new, pacer, settings.recording.segment_s)
 
 

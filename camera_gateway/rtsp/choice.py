@@ -50,7 +50,7 @@ def _video(offered: list[MediaDescription], check: Callable[[MediaDescription], 
             first = first or fault
         else:
             return medium
-    raise first or SourceFault(GapReason.NO_MEDIA, "the camera's description names no video")
+    raise first or SourceFault(GapReason.NO_MEDIA, "the camera's description names no video", unreadable=True)
 
 
 def _audio(offered: list[MediaDescription]) -> list[MediaDescription]:

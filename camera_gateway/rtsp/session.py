@@ -276,7 +276,9 @@ class Session:
         except MalformedMessage as error:
             if self._state is _State.PLAYING:
                 return self._skip(view)
-            raise SourceFault(GapReason.NO_MEDIA, f"the camera's answer cannot be read: {error.message}") from error
+            raise SourceFault(
+                GapReason.NO_MEDIA, f"the camera's answer cannot be read: {error.message}", unreadable=True
+            ) from error
         if message is not None:
             self._heard = True
             self._take(message)
@@ -292,7 +294,7 @@ class Session:
         self._stray += length
         if self._stray > MOST_STRAY:
             reason = GapReason.NETWORK if self.playing else GapReason.NO_MEDIA
-            raise SourceFault(reason, f"over {MOST_STRAY} bytes that are neither RTSP nor RTP")
+            raise SourceFault(reason, f"over {MOST_STRAY} bytes that are neither RTSP nor RTP", unreadable=True)
         return length
 
     def _take(self, message: Response | Request) -> None:
@@ -385,7 +387,7 @@ class Session:
             description = sdp.parse(response.body)
         except sdp.MalformedDescription as error:
             raise SourceFault(
-                GapReason.NO_MEDIA, f"the camera's description cannot be read: {error.message}"
+                GapReason.NO_MEDIA, f"the camera's description cannot be read: {error.message}", unreadable=True
             ) from error
         named = [description.control, _text(response, "content-base"), _text(response, "content-location")]
         self._base = sdp.base_url(self._request_url, named)

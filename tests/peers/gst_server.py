@@ -1,7 +1,7 @@
 """GStreamer's RTSP server as cameras that we did not write. Runs under /usr/bin/python3, reads one JSON argument.
 
 {"port": 0, "user": "", "password": "", "mounts": {"/h264": {"media": "long.mp4", "kind": "h264"}}}
-kind: h264 | h264aac | h264pcma | h265; "udp": true offers UDP only; "tls": path of a PEM file with key and certificate.
+kind: h264 | h264aac | h264pcma | h265 | mp2t (an MPEG transport stream over RTP); "udp": true offers UDP only; "tls": path of a PEM file with key and certificate.
 Prints "ready <port>" when it listens.
 """
 
@@ -25,6 +25,7 @@ LAUNCH = {
     + VIDEO
     + " d. ! queue ! rtppcmapay name=pay1 pt=8 )",
     "h265": "( filesrc location={media} ! qtdemux ! h265parse ! rtph265pay name=pay0 pt=96 config-interval=-1 )",
+    "mp2t": "( filesrc location={media} ! qtdemux ! h264parse config-interval=-1 ! mpegtsmux ! rtpmp2tpay name=pay0 )",
 }
 
 
