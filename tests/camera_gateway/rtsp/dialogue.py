@@ -38,8 +38,8 @@ class Dialogue:
         given: dict[str, Any] = {
             name: self.options[name] for name in ("username", "password", "transport") if name in self.options
         }
-        wanted = {name: self.options.get(name) == "yes" for name in ("audio", "metadata")}
-        return replace(settings, **given, **wanted)
+        given |= {name: self.options.get(name) == "yes" for name in ("audio", "metadata")}
+        return replace(settings, **given)
 
     def camera_bytes(self) -> bytes:
         """All that the camera says, in one piece."""
