@@ -14,6 +14,7 @@ from deploy.virtual_camera import strip
 from screen_capture import container, decode
 from storage.clock import US
 from storage.errors import SunhallError
+from tests.fuzz.rtsp import digest_challenge, rtsp_messages, rtsp_session, session_description
 
 CORPUS = Path(__file__).with_name("corpus")
 EXPECTED = (SunhallError, NotXml, ForbiddenXml)
@@ -76,6 +77,10 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
         soap,
         events,
         strip_bytes,
+        rtsp_messages,
+        rtsp_session,
+        session_description,
+        digest_challenge,
     )
 }
 
