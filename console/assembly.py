@@ -16,6 +16,7 @@ from console.app import create_app
 from console.routes.accounts import router as accounts_router
 from console.routes.agent import router as agent_router
 from console.routes.audit import router as audit_router
+from console.routes.calendars import router as calendars_router
 from console.routes.cameras import router as cameras_router
 from console.routes.cases import router as cases_router
 from console.routes.devices import router as devices_router
@@ -24,6 +25,8 @@ from console.routes.hall import router as hall_router
 from console.routes.intake import router as intake_router
 from console.routes.live import router as live_router
 from console.routes.media import router as media_router
+from console.routes.plans import PlanServices
+from console.routes.plans import router as plans_router
 from console.routes.problems import router as problems_router
 from console.routes.session import router as session_router
 from console.routes.setup import router as setup_router
@@ -35,6 +38,7 @@ from console.services.accounts import Accounts
 from console.services.agents import Agents, Pace
 from console.services.audit_log import AuditLog
 from console.services.binding import VisitBinder
+from console.services.calendars import Calendars
 from console.services.cameras import Cameras
 from console.services.case_keeper import CaseKeeper
 from console.services.cases import Cases
@@ -49,8 +53,12 @@ from console.services.live_session import LiveParts
 from console.services.live_streams import LiveStreams
 from console.services.media import Media
 from console.services.passwords import Argon2Passwords, Passwords
+from console.services.plan_preview import PlanPreview
+from console.services.plans import Plans
 from console.services.problems import Problems
 from console.services.purposes import Purposes
+from console.services.retention_classes import RetentionClasses
+from console.services.schedules import Schedules
 from console.services.screens import Screens
 from console.services.sessions import Limits, Sessions
 from console.services.setup import Setup
@@ -233,6 +241,8 @@ def _hall(shared: _Shared) -> _Group:
     silence = SilenceWatch(catalog, clock, ingest, silent_us)
     routers = [
         devices_router(Devices(catalog, clock, gateway, audit, window_map), guard),
+        plans_router(_plans(shared), guard),
+        calendars_router(Calendars(catalog, clock, audit), guard),
         cameras_router(cameras, guard),
         workstations_router(workstations, guard),
         agent_router(agents, signatures, clock, guard),
@@ -240,6 +250,13 @@ def _hall(shared: _Shared) -> _Group:
     ]
     watch = Periodic("silence-watch", silence.run_once, clock, interval_s=interval_of(silent_us))
     return routers, [watch, *_retention(shared), *_orphan_scan(shared)]
+
+
+def _plans(shared: _Shared) -> PlanServices:
+    """When cameras are recorded, and how long that is kept."""
+    clock, catalog, audit = shared.ports.clock, shared.ports.catalog, shared.audit
+    services = (Plans(catalog, clock, audit), Schedules(catalog, clock, audit), RetentionClasses(catalog, clock, audit))
+    return PlanServices(*services, PlanPreview(catalog, clock))
 
 
 def _retention(shared: _Shared) -> list[Part]:

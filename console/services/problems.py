@@ -37,6 +37,7 @@ _LINKS = {
     "window_code": "/hall",
     "account": "/accounts",
     "source": "/sources",
+    "calendar": "/plans",
 }
 
 
