@@ -42,6 +42,8 @@ class Recovered:
     left: int = 0
     """Files that the disk did not give or take now; the next start tries again."""
     runs_closed: int = 0
+    empty: int = 0
+    """Files that had just begun: no byte of footage was in them, so they were removed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +131,9 @@ class Recovery:
         """What became of a file: the name of its count in `Recovered`."""
         finished = path.suffix == ".placed"
         try:
+            if not finished and _holds_nothing(path):
+                path.unlink()
+                return "empty"
             self._commit(path, heads, finished=finished)
         except (Unavailable, StorageFull):
             raise
@@ -198,6 +203,18 @@ def _as_it_is_now(path: Path) -> Path | None:
     if mark.exists():
         return mark
     return path if path.exists() else None
+
+
+def _holds_nothing(path: Path) -> bool:
+    """Whether the file ends before its first fragment begins. Raises OSError."""
+    size = path.stat().st_size
+    if size == 0:
+        return True
+    try:
+        with path.open("rb") as file:
+            return read_head(file).size == size
+    except MediaError:
+        return False
 
 
 def _identity(path: Path) -> Identity | None:

@@ -219,6 +219,18 @@ def test_a_run_left_open_ends_where_its_last_segment_ends(site: Site) -> None:
     assert (run.end, run.t1_us) == (RunEnd.CRASH, row.t1_us)
 
 
+def test_a_file_that_had_just_begun_is_no_riddle_for_anybody(site: Site) -> None:
+    """A cut had just been made, or a power cut took all: there is nothing in it that somebody should look at."""
+    site.record(end=False)
+    (part,) = site.parts
+    os.truncate(part, read_fragments_of(part)[0].start)
+    (part.parent / f"{uuid4()}.part").touch()
+    assert site.recover([site.stream]) == Recovered(empty=2, runs_closed=1)
+    (run,) = site.hall.rows(tables.run)
+    assert (run.end, run.t1_us) == (RunEnd.CRASH, run.t0_us)
+    assert site.parts == []
+
+
 def test_bytes_that_cannot_be_committed_are_kept_apart(site: Site) -> None:
     folder = site.staging / str(site.stream)
     folder.mkdir(parents=True)
