@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from urllib.parse import quote, urlsplit, urlunsplit
+from urllib.parse import quote
 
 from camera_gateway.rtp.description import MediaDescription
 from storage.errors import SunhallError
@@ -17,6 +17,8 @@ _MOST_ATTRIBUTES = 256
 
 _LINES = re.compile(r"[\r\n\0]+")
 _SCHEME = re.compile(r"rtsps?://", re.IGNORECASE)
+_URL = re.compile(r"([a-z][a-z0-9+.-]*://)([^/?#]*)([^?#]*)([^#]*)", re.IGNORECASE)
+"""Scheme, authority, path, query. Nothing is refused: `urllib` raises for what cameras send."""
 _URL_SAFE = "!#$%&'()*+,-./:;=?@[]_~"
 _STATIC: dict[int, tuple[str, int]] = {
     0: ("PCMU", 8000),
@@ -113,22 +115,19 @@ def resolve(base: str, control: str) -> str:
         return base
     if _SCHEME.match(control):
         return clean_url(control)
-    path = urlsplit(base).path
-    if control.startswith("/") and len(path) > 1 and control.startswith(path.rstrip("/") + "/"):
-        parts = urlsplit(base)
-        return clean_url(f"{parts.scheme}://{parts.netloc}{control}")
+    parts = _URL.match(base)
+    if parts is not None and len(parts[3]) > 1 and control.startswith(parts[3].rstrip("/") + "/"):
+        return clean_url(parts[1] + parts[2] + control)
     return clean_url(base.rstrip("/") + "/" + control.lstrip("/"))
 
 
 def clean_url(url: str) -> str:
     """A URL fit for a request line: no credentials, no fragment, only printable ASCII, at most 2048 characters."""
     url = url.strip()[:LONGEST_URL]
-    try:
-        parts = urlsplit(url)
-        cleaned = urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2], fragment=""))
-    except ValueError:  # brackets that are no address
-        cleaned = url.partition("#")[0]
-    return quote(cleaned, safe=_URL_SAFE)[:LONGEST_URL]
+    parts = _URL.match(url)
+    if parts is not None:
+        url = parts[1].lower() + parts[2].rpartition("@")[2] + parts[3] + parts[4]
+    return quote(url.partition("#")[0], safe=_URL_SAFE)[:LONGEST_URL]
 
 
 def _section(value: str) -> _Section:

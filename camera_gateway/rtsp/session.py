@@ -15,7 +15,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Protocol
-from urllib.parse import urlsplit
 
 from camera_gateway.fmp4.nal import VideoCodec
 from camera_gateway.packets import (
@@ -129,7 +128,7 @@ class Session:
         self._listener = listener
         self._counters = counters
         self._credentials = Credentials(settings.username, settings.password, cnonce)
-        self._secure = urlsplit(settings.uri).scheme.lower() == "rtsps"
+        self._secure = settings.uri.lower().startswith("rtsps:")
         self._udp_ports = None if self._secure else udp_ports
         self._make_track = make_track
         self._over_tcp = self._udp_ports is None or settings.transport != "udp"

@@ -198,7 +198,8 @@ def test_the_base(named: list[str], expected: str) -> None:
         (BASE + "?channel=1&subtype=0", "trackID=1", BASE + "?channel=1&subtype=0/trackID=1"),
         (BASE, "rtsp://198.51.100.9/x/track1", "rtsp://198.51.100.9/x/track1"),
         (BASE, "RTSP://198.51.100.9/x", "rtsp://198.51.100.9/x"),
-        (BASE, " track 1\r\nX: y ", BASE + "/track%201X:%20y"),
+        (BASE, " track 1\r\nX: y ", BASE + "/track%201%0D%0AX:%20y"),
+        ("rtsp://[::/a", "/a/track", "rtsp://[::/a/track"),
         (BASE, "轨道", BASE + "/%E8%BD%A8%E9%81%93"),
     ],
 )
@@ -213,8 +214,10 @@ def test_controls(base: str, control: str, expected: str) -> None:
         ("rtsp://a@b@192.0.2.1/a", "rtsp://192.0.2.1/a"),
         ("rtsp://192.0.2.1/a#part", "rtsp://192.0.2.1/a"),
         ("rtsp://[2001:db8::1]:554/a", "rtsp://[2001:db8::1]:554/a"),
-        ("rtsp://192.0.2.1/a b\r\nX: y", "rtsp://192.0.2.1/a%20bX:%20y"),
+        ("rtsp://192.0.2.1/a b\r\nX: y", "rtsp://192.0.2.1/a%20b%0D%0AX:%20y"),
         ("rtsp://192.0.2.1/a%20b", "rtsp://192.0.2.1/a%20b"),
+        ("rtsp://[192.0.2.1/a", "rtsp://[192.0.2.1/a"),
+        ("rtsp://192.0.2.1?a=b@c", "rtsp://192.0.2.1?a=b@c"),
     ],
 )
 def test_urls_are_fit_for_a_request_line(url: str, expected: str) -> None:
