@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 import socket
 import threading
@@ -17,7 +18,9 @@ from camera_gateway.api.batch_socket import BatchSocket
 from camera_gateway.api.callers import Callers, Neighbours
 from camera_gateway.api.condition import Observer
 from camera_gateway.api.desk_client import DeskClient
+from camera_gateway.api.recorded import RecordedH265
 from camera_gateway.api.surroundings import Lookout
+from camera_gateway.api.transcoding import Transcodes
 from camera_gateway.catalog_plan import console_key, is_stream_of, own_node
 from camera_gateway.live.hub import Hub
 from camera_gateway.live.link_server import LinkServer
@@ -26,7 +29,7 @@ from camera_gateway.stats import FleetStats
 from camera_gateway.supervisor import Pulse
 from storage.archive.catalog import Catalog
 from storage.archive.ingest import Ingest
-from storage.archive.objects import ObjectStore
+from storage.archive.objects import DiskStore, ObjectStore
 from storage.archive.periodic import Periodic
 from storage.archive.space import DiskGuard, DiskVolume, SpaceRules
 from storage.archive.staging import StagingFolder
@@ -43,8 +46,13 @@ SEND_BUFFER = 64 << 10
 
 
 @end_on_programming_errors()
-def run_api(settings: GatewaySettings, desk_command: Sequence[str], stop: threading.Event) -> int:
-    """Answer consoles until `stop`; returns the exit status. `desk_command` starts the device desk."""
+def run_api(
+    settings: GatewaySettings, desk_command: Sequence[str], transcode_command: Sequence[str], stop: threading.Event
+) -> int:
+    """Answer consoles until `stop`; returns the exit status.
+
+    `desk_command` starts the device desk; `transcode_command` with a mode behind it starts a transcoder.
+    """
     clock = SystemClock()
     catalog = Catalog.open(settings.catalog, clock)
     gateway_id = own_node(catalog, settings.keys)
@@ -66,9 +74,11 @@ def run_api(settings: GatewaySettings, desk_command: Sequence[str], stop: thread
         SecretBox.load(settings.keys / "cameras.key"),
         links[0],
         lambda segment_id: _existing(staging, segment_id),
-        Observer(clock, hub, links[0], fleet, settings.worker_count, lookout),
+        Observer(clock, hub, links[0], fleet, settings.worker_count, lookout, lambda: hub.transcoders),
         Neighbours(settings.metrics.subnets),
         beat,
+        functools.cache(lambda: Transcodes(hub, transcode_command, settings.transcode, clock)),
+        RecordedH265(catalog, _stores(settings), staging),
         lambda stream_id: is_stream_of(catalog, gateway_id, stream_id),
     )
     listening = listen(settings.listen.host, settings.listen.port)
@@ -84,6 +94,12 @@ def run_api(settings: GatewaySettings, desk_command: Sequence[str], stop: thread
         part.stop()
     catalog.close()
     return 0
+
+
+def _stores(settings: GatewaySettings) -> dict[str, ObjectStore]:
+    """Where recordings of this hall are, by location."""
+    store = s3_store(settings) if settings.storage.kind == "s3" else DiskStore(settings.objects)
+    return {store.location: store}
 
 
 def s3_store(settings: GatewaySettings) -> ObjectStore:

@@ -53,12 +53,15 @@ def _parser() -> argparse.ArgumentParser:
         ("prepare", _prepare, "make keys and folders, register this gateway in the catalog (run does it by itself)"),
         ("worker", _worker, "one ingest process (run starts them)"),
         ("api", _api, "the API and live process (run starts it)"),
+        ("transcode", _transcode, "one transcoder of H.265 (api starts it when needed)"),
         ("desk", _desk, "the device desk: probes cameras and decodes pictures (api starts it when needed)"),
     ):
         command = commands.add_parser(name, help=text, description=text)
         command.add_argument("--config", type=Path, help="settings file, gateway.toml")
         command.add_argument("--data", type=Path, help="data folder; wins over the settings file")
         command.set_defaults(command=function)
+        if name == "transcode":
+            command.add_argument("--mode", choices=("live", "clip"), required=True, help="a tile, or a recorded file")
         if name == "worker":
             command.add_argument("--index", type=int, required=True, help="which share of the cameras, from 0")
     return parser
@@ -113,14 +116,22 @@ def _worker(settings: GatewaySettings, options: argparse.Namespace) -> int:
 def _api(settings: GatewaySettings, options: argparse.Namespace) -> int:
     from camera_gateway.api_process import run_api
 
-    desk = [sys.executable, "-m", "camera_gateway.main", "desk", *_common(settings, options)]
-    return run_api(settings, desk, _child_stop())
+    program = [sys.executable, "-m", "camera_gateway.main"]
+    desk = [*program, "desk", *_common(settings, options)]
+    transcode = [*program, "transcode", *_common(settings, options), "--mode"]
+    return run_api(settings, desk, transcode, _child_stop())
 
 
 def _desk(settings: GatewaySettings, _options: argparse.Namespace) -> int:
     from camera_gateway.desk_process import run_desk
 
     return run_desk(settings)
+
+
+def _transcode(settings: GatewaySettings, options: argparse.Namespace) -> int:
+    from camera_gateway.transcode_process import run_transcode
+
+    return run_transcode(settings.transcode, options.mode)
 
 
 def _common(settings: GatewaySettings, options: argparse.Namespace) -> list[str]:

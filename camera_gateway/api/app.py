@@ -5,15 +5,15 @@ from __future__ import annotations
 import asyncio
 import base64
 import logging
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 from fastapi import Depends, FastAPI, Request, WebSocket
-from fastapi.responses import FileResponse, JSONResponse, Response
+from fastapi.responses import FileResponse, JSONResponse, Response, StreamingResponse
 from starlette.concurrency import run_in_threadpool
 
 from camera_gateway.api.bodies import SealBody, parse_body, seal
@@ -22,6 +22,7 @@ from camera_gateway.api.condition import Observer
 from camera_gateway.api.desk_client import DeskClient
 from camera_gateway.api.exposition import CONTENT_TYPE
 from camera_gateway.api.live_socket import LiveSocket
+from camera_gateway.api.transcoding import Transcodes
 from camera_gateway.live.hub import Hub
 from camera_gateway.live.link_server import LinkServer
 from storage.clock import Clock
@@ -89,6 +90,8 @@ class GatewayApi:
     observer: Observer
     neighbours: Neighbours
     beat: LoopBeat
+    transcodes: Callable[[], Transcodes]  # made in the event loop
+    h265_segment: Callable[[UUID], Iterator[bytes]]  # a recorded H.265 file; blocking, raises NotFound
     known_stream: Callable[[UUID], bool]  # whether a stream is one of this gateway's; blocking
 
 
@@ -103,6 +106,7 @@ def make_app(api: GatewayApi) -> FastAPI:
             yield
         finally:
             beating.cancel()
+            await api.transcodes().stop()
             await api.link.stop()
             await api.desk.stop()
 
@@ -148,6 +152,13 @@ def _add_media_routes(app: FastAPI, api: GatewayApi) -> None:
             raise NotFound("staged_not_found", "no such segment is staged here", id=str(segment_id))
         return FileResponse(path, media_type="video/mp4")
 
+    @app.get("/v1/segments/{segment_id}/converted", dependencies=[signed])
+    async def converted(segment_id: UUID) -> Response:
+        pieces = await run_in_threadpool(api.h265_segment, segment_id)
+        made = api.transcodes().convert(pieces)
+        first = await anext(made, b"")  # what is wrong shows before the first byte is answered
+        return StreamingResponse(_chained(first, made), media_type="video/mp4", headers={"Cache-Control": "no-store"})
+
     @app.websocket("/v1/live")
     async def live(socket: WebSocket) -> None:
         try:
@@ -157,7 +168,14 @@ def _add_media_routes(app: FastAPI, api: GatewayApi) -> None:
             await socket.close(code=4401 if isinstance(error, NotAuthenticated) else 4503)
             return
         await socket.accept()
-        await LiveSocket(socket, api.hub, api.clock, api.known_stream).run()
+        await LiveSocket(socket, api.hub, api.clock, api.known_stream, api.transcodes().tile).run()
+
+
+async def _chained(first: bytes, rest: AsyncGenerator[bytes]) -> AsyncIterator[bytes]:
+    async with aclosing(rest):
+        yield first
+        async for piece in rest:
+            yield piece
 
 
 def _add_device_routes(app: FastAPI, api: GatewayApi) -> None:

@@ -14,7 +14,7 @@ from fastapi import WebSocket, WebSocketDisconnect
 from camera_gateway.api.batch_socket import BATCH
 from camera_gateway.live.hub import Hub, Viewer
 from storage.clock import Clock
-from storage.errors import Unavailable
+from storage.errors import NotFound, Unavailable
 
 log = logging.getLogger(__name__)
 
@@ -24,13 +24,24 @@ PACE_S = 0.01
 
 
 class LiveSocket:
-    """Serves one viewer until it leaves. `known` says whether a stream is one of this gateway's; it blocks."""
+    """Serves one viewer until it leaves. `known` says whether a stream is one of this gateway's; it blocks.
 
-    def __init__(self, socket: WebSocket, hub: Hub, clock: Clock, known: Callable[[UUID], bool]) -> None:
+    `transcoded` gives the stream that is derived from an H.265 one; it raises NotFound when there may be none.
+    """
+
+    def __init__(
+        self,
+        socket: WebSocket,
+        hub: Hub,
+        clock: Clock,
+        known: Callable[[UUID], bool],
+        transcoded: Callable[[UUID], UUID],
+    ) -> None:
         self._socket = socket
         self._hub = hub
         self._clock = clock
         self._known = known
+        self._transcoded = transcoded
         self._viewer = Viewer(hub.tally)
 
     async def run(self) -> None:
@@ -78,13 +89,25 @@ class LiveSocket:
                 self._hub.unsubscribe(self._viewer, number)
                 self._viewer.say(op="error", channel=number, code="stream_not_found")
                 return
-            self._hub.subscribe(self._viewer, number, stream_id, keys_only=keys_only)
+            if message.get("transcode") is True:
+                self._subscribe_derived(number, stream_id, keys_only=keys_only)
+            else:
+                self._hub.subscribe(self._viewer, number, stream_id, keys_only=keys_only)
         elif operation == "unsubscribe":
             self._hub.unsubscribe(self._viewer, _channel(message))
         elif operation == "ping":
             self._viewer.say(op="pong", n=int(message["n"]), now_us=self._clock.now_us())
         else:
             self._viewer.say(op="error", channel=None, code="operation_unknown")
+
+    def _subscribe_derived(self, number: int, stream_id: UUID, *, keys_only: bool) -> None:
+        try:
+            derived = self._transcoded(stream_id)
+        except NotFound as error:
+            self._hub.unsubscribe(self._viewer, number)
+            self._viewer.say(op="error", channel=number, code=error.code)
+            return
+        self._hub.subscribe(self._viewer, number, derived, keys_only=keys_only)
 
     def _is_known(self, stream_id: UUID) -> bool:
         """While the catalog is away viewers are not turned away: the console asked it before."""

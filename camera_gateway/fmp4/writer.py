@@ -18,6 +18,7 @@ from camera_gateway.fmp4.audio import AudioRun, AudioTrack, audio_extends, audio
 from camera_gateway.fmp4.boxes import box, full_box
 from camera_gateway.fmp4.parameters import VideoFormat
 from camera_gateway.packets import AccessUnit
+from storage.errors import MediaError
 
 TIMESCALE = 90_000
 IDENTITY_UUID = UUID("6f0d3a52-9d0b-4c1e-9a51-73756e68616c")
@@ -26,7 +27,7 @@ IDENTITY_UUID = UUID("6f0d3a52-9d0b-4c1e-9a51-73756e68616c")
 _MATRIX = struct.pack(">9I", 0x10000, 0, 0, 0, 0x10000, 0, 0, 0, 0x40000000)
 _SYNC = 0x0200_0000
 _NOT_SYNC = 0x0101_0000
-_FRAME = struct.Struct(">I4s I4sII I4s I4sIIIII I4sIQ I4sIIiI I4s")
+_FRAME = struct.Struct(">I4s I4sII I4s I4sIIIII I4sIQ I4sIIii I4s")
 _MDAT_HEAD = struct.Struct(">I4s")
 _MOOF = 88
 """Bytes of a `moof` with one track and no frames."""
@@ -59,6 +60,32 @@ def frame_fragment(
         *(len(data) + 8, b"mdat"),
     )
     return head + data
+
+
+@dataclass(frozen=True, slots=True)
+class LiveFrame:
+    """What `frame_fragment` was made of."""
+
+    decode_time: int
+    duration: int
+    offset: int
+    key: bool
+    data: bytes
+
+
+def split_frame(fragment: bytes) -> LiveFrame:
+    """Take a fragment of `frame_fragment` apart.
+
+    Raises:
+        MediaError: it is none.
+    """
+    if len(fragment) < _FRAME.size:
+        raise MediaError("live_message_invalid", "a fragment is cut off")
+    fields = _FRAME.unpack_from(fragment)
+    if fields[1] != b"moof" or fields[-1] != b"mdat":
+        raise MediaError("live_message_invalid", "no fragment of one frame")
+    duration, flags, decode_time, offset = fields[12], fields[14], fields[18], fields[24]
+    return LiveFrame(decode_time, duration, offset, flags == _SYNC, fragment[_FRAME.size :])
 
 
 def fragment_parts(

@@ -187,6 +187,7 @@ class Hub:
         """Told of a derived stream that its last viewer left."""
         self.tally = Tally()
         self.viewers = 0
+        self.transcoders = 0
 
     # --- viewers -----------------------------------------------------------------------------------------------------
     def subscribe(self, viewer: Viewer, number: int, stream_id: UUID, *, keys_only: bool = False) -> None:

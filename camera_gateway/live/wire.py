@@ -27,6 +27,8 @@ class Kind(IntEnum):
     UNIT = 4
     DROPPED = 5  # {"stream", "frames"}
     STATS = 6  # WorkerStats as JSON, every few seconds
+    INIT = 8  # to a transcoder: an init segment
+    FRAGMENT = 9  # to a transcoder: one frame as `moof` and `mdat`
     WATCH = 16  # ["stream id", ...]: all that are watched now
     REFRESH = 17  # {}: read the plan now
 

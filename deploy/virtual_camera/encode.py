@@ -68,7 +68,8 @@ def _options(shape: VideoShape) -> dict[str, str]:
     common = f"keyint={shape.gop}:min-keyint={shape.gop}:scenecut=0:repeat-headers=1:bframes={shape.b_frames}"
     if shape.codec == "h265":
         quiet = f"{common}:log-level=error:pools=none:frame-threads=1:open-gop=0"
-        return {"preset": "ultrafast", "tune": "zerolatency", "crf": "30", "x265-params": quiet}
+        at_once = {} if shape.b_frames else {"tune": "zerolatency"}  # which looks ahead too little for B-frames
+        return {"preset": "ultrafast", **at_once, "crf": "30", "x265-params": quiet}
     if shape.b_frames:
         return {"preset": "veryfast", "crf": "26", "x264-params": common}
     return {"preset": "ultrafast", "tune": "zerolatency", "crf": "26", "x264-params": common}

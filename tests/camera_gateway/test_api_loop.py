@@ -9,6 +9,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from uuid import UUID, uuid4
 
@@ -21,15 +22,17 @@ from camera_gateway.api.app import GatewayApi, LoopBeat, make_app
 from camera_gateway.api.callers import Callers, Neighbours
 from camera_gateway.api.condition import Observer, StreamName, Surroundings
 from camera_gateway.api.desk_client import DeskClient
+from camera_gateway.api.transcoding import Transcodes
 from camera_gateway.api_process import QuietServer, listen, server_config
 from camera_gateway.live import wire
 from camera_gateway.live.hub import Hub
 from camera_gateway.live.link_server import LinkServer
 from camera_gateway.main import main
+from camera_gateway.settings import TranscodeSettings
 from camera_gateway.stats import FleetStats
 from camera_gateway.tap import LiveFormat, LiveUnit
 from storage.clock import SystemClock
-from storage.errors import DeviceError, DeviceFault, Unavailable
+from storage.errors import DeviceError, DeviceFault, NotFound, Unavailable
 from storage.identity.boxes import SecretBox
 from storage.identity.keys import DeviceKey
 from storage.identity.requests import sign_headers
@@ -70,6 +73,8 @@ class Console:
             Observer(self.clock, hub, links[0], self.fleet, 1, lambda: self.around),
             Neighbours(("127.0.0.0/8",)),
             LoopBeat(),
+            cache(lambda: Transcodes(hub, fake_transcoder(), TranscodeSettings(), self.clock)),
+            self._recorded,
             self._known,
         )
         self.app = make_app(api)
@@ -81,8 +86,19 @@ class Console:
             raise Unavailable("catalog_away", "the catalog does not answer")
         return stream_id in (STREAM, AWAY)
 
+    @staticmethod
+    def _recorded(segment_id: UUID) -> Iterator[bytes]:
+        if segment_id != STREAM:
+            raise NotFound("segment_plays", "no H.265")
+        return iter((b"one", b"two"))
+
     def signed(self, method: str, target: str, body: bytes = b"") -> dict[str, str]:
         return sign_headers(self.key, str(self.id), method, target, body, self.clock)
+
+
+def fake_transcoder() -> list[str]:
+    """Answers whatever comes with itself in capitals, in both modes."""
+    return [sys.executable, "-c", "import sys; print(sys.stdin.read().upper(), end='')"]
 
 
 def fake_desk() -> list[str]:
@@ -186,6 +202,11 @@ def test_the_whole_api_never_blocks_its_loop(tmp_path: Path, nothing_blocks: Non
         assert client.post("/v1/refresh", headers=console.signed("POST", "/v1/refresh")).json() == {}
         assert client.get("/v1/health").status_code == 401
         target = f"/v1/streams/{uuid4()}/snapshot"
+        assert client.get(target, headers=console.signed("GET", target)).status_code == 404
+        target = f"/v1/segments/{STREAM}/converted"
+        converted = client.get(target, headers=console.signed("GET", target))
+        assert (converted.status_code, converted.content) == (200, b"ONETWO")
+        target = f"/v1/segments/{uuid4()}/converted"
         assert client.get(target, headers=console.signed("GET", target)).status_code == 404
         assert client.post("/v1/warm", headers=console.signed("POST", "/v1/warm")).json() == {}
 
