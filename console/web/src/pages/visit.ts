@@ -194,6 +194,8 @@ class VisitPage extends View {
         presenting: lane.presenting,
         wallUs: lane.state === "picture" ? lane.wallUs : null,
         segments: lane.segments.length,
+        audible: lane.audible,
+        sound: lane.audio ? { at: lane.audio.currentTime, paused: lane.audio.paused } : null,
       })),
       screens: this.#screens.map((lane) => ({
         monitor: lane.screen.monitor_id,
@@ -221,6 +223,13 @@ class VisitPage extends View {
       this.#active.add(id);
       lane.open();
     }
+    this.requestUpdate();
+  }
+
+  /** One lane at most is heard. */
+  #hear(lane: CameraLane): void {
+    const on = !lane.sounding;
+    for (const one of this.#cameras) one.setSound(on && one === lane);
     this.requestUpdate();
   }
 
@@ -341,12 +350,29 @@ class VisitPage extends View {
           lane.camera.name,
           code("camera_role", lane.camera.role),
           howText(lane),
+          lane.audible ? this.#soundButton(lane) : "",
         ),
       )}
     </section>`;
   }
 
-  #pane(id: string, name: string, what: string, how: string) {
+  #soundButton(lane: CameraLane) {
+    const title = lane.sounding ? t("review.sound_off") : t("review.sound_on");
+    return html`<button
+      type="button"
+      class="ghost square sound"
+      data-action="sound"
+      aria-pressed=${lane.sounding}
+      aria-label=${title}
+      title=${title}
+      @click=${() => this.#hear(lane)}
+      @dblclick=${(event: Event) => event.stopPropagation()}
+    >
+      ${icon(lane.sounding ? "sound" : "muted", 16)}
+    </button>`;
+  }
+
+  #pane(id: string, name: string, what: string, how: string, control: unknown = "") {
     return html`<figure
       class="pane ${this.#large === id ? "large" : ""}"
       data-lane=${id}
@@ -359,7 +385,7 @@ class VisitPage extends View {
       <div class="pane-cover"></div>
       <figcaption>
         <b>${name}</b><span>${what}</span>${how ? html`<em>${how}</em>` : ""}<span class="spring"></span
-        ><span class="num" data-foot></span>
+        ><span class="num" data-foot></span>${control}
       </figcaption>
     </figure>`;
   }

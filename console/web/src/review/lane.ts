@@ -15,7 +15,9 @@ import {
   type Choice,
 } from "./mapping.ts";
 import type { MasterClock } from "./master.ts";
+import { audible, Sound } from "./sound.ts";
 import { FrameInterval, running, standing } from "./sync.ts";
+import { pictureCodec, soundCodec, TrackFilter } from "./tracks.ts";
 
 export type LaneState = "picture" | "loading" | "gap" | "pending" | "failed" | "none";
 
@@ -55,6 +57,7 @@ export class CameraLane {
   #again = new Map<string, number>();
   #loading: Loading | null = null;
   #pausing = false;
+  #sound: Sound | null = null;
 
   constructor(camera: TimelineCamera, master: MasterClock) {
     this.camera = camera;
@@ -90,6 +93,32 @@ export class CameraLane {
     return this.state === "loading";
   }
 
+  /** Whether there is sound that can be played here. */
+  get audible(): boolean {
+    return this.choice?.how !== "converted" && this.#segments.some(audible);
+  }
+
+  /** Whether the sound is on. */
+  get sounding(): boolean {
+    return this.#sound !== null;
+  }
+
+  /** The sound's element, for those who look at it. */
+  get audio(): HTMLAudioElement | null {
+    return this.#sound?.audio ?? null;
+  }
+
+  /** Sound on or off. What is loaded has no sound yet and is fetched again. */
+  setSound(on: boolean): void {
+    if (on === this.sounding) return;
+    this.#sound?.close();
+    this.#sound = on ? new Sound() : null;
+    if (!on) return;
+    this.#loading?.abort.abort();
+    this.#loading = null;
+    this.#loaded = [];
+  }
+
   open(): void {
     if (this.#media || !this.choice) return;
     const media = new MediaSource();
@@ -102,6 +131,7 @@ export class CameraLane {
   close(): void {
     this.#loading?.abort.abort();
     this.#loading = null;
+    this.setSound(false);
     this.#buffer = null;
     this.#media = null;
     this.#loaded = [];
@@ -140,6 +170,7 @@ export class CameraLane {
     }
     this.#set(this.video.seeking && this.video.readyState < 2 ? "loading" : "picture");
     this.#steer(reached, mediaRate(segment));
+    this.#sound?.step(wanted, this.#master.running, this.#master.rate * mediaRate(segment));
   }
 
   #steer(wanted: number, scale: number): void {
@@ -170,12 +201,15 @@ export class CameraLane {
     const segment = segmentAt(this.#segments, this.#master.nowUs);
     if (!this.#media || !segment) return;
     const failed = new Map(this.#failed).set(segment.id, "playback_failed");
+    const sounding = this.sounding;
     this.close();
     this.#failed = failed;
     this.open();
+    this.setSound(sounding);
   }
 
   #pause(): void {
+    this.#sound?.pause();
     if (!this.video.paused) this.video.pause();
   }
 
@@ -245,7 +279,7 @@ export class CameraLane {
   }
 
   #codecOf(segment: TimelineSegment): string {
-    return this.choice?.how === "converted" ? "avc1.64001F" : segment.codec;
+    return this.choice?.how === "converted" ? "avc1.64001F" : pictureCodec(segment.codec);
   }
 
   /** Loads a segment so that `us` can be shown: from shortly before it, or whole when the first try did not reach it. */
@@ -283,11 +317,21 @@ export class CameraLane {
     const from = converted || this.#again.has(segment.id) ? 0 : startByte(segment, us);
     const head = from > 0 ? await headOf(ask) : null;
     if (!(await this.#prepare(segment, job))) return;
-    if (head && this.#buffer) {
-      this.#buffer.appendBuffer(head);
-      await settled(this.#buffer);
-      await this.#append(await ask(`bytes=${from}-`), job, true);
-    } else await this.#append(await ask(), job, false);
+    const filter = soundCodec(segment.codec) ? new TrackFilter("vide") : null;
+    this.#sound?.begin(segment);
+    if (head) {
+      await this.#put(head, filter);
+      await this.#append(await ask(`bytes=${from}-`), job, filter, true);
+    } else await this.#append(await ask(), job, filter, false);
+  }
+
+  /** Gives bytes of a file to the picture and to the sound, each its own track. */
+  async #put(bytes: Uint8Array<ArrayBuffer>, filter: TrackFilter | null): Promise<void> {
+    this.#sound?.take(bytes);
+    const picture = filter ? filter.take(bytes) : bytes;
+    if (!this.#buffer || picture.length === 0) return;
+    this.#buffer.appendBuffer(picture);
+    await settled(this.#buffer);
   }
 
   /** Makes the buffer ready for another file; false when there is no buffer any more. */
@@ -310,9 +354,8 @@ export class CameraLane {
    * Puts the bytes in as they come, so that the first picture does not wait for the last byte. `middle`: what comes
    * before the first fragment is the end of another one and is left out.
    */
-  async #append(answer: Response, job: Loading, middle: boolean): Promise<void> {
-    const buffer = this.#buffer;
-    if (!buffer || !answer.body) return;
+  async #append(answer: Response, job: Loading, filter: TrackFilter | null, middle: boolean): Promise<void> {
+    if (!this.#buffer || !answer.body) return;
     let seeking = middle;
     const reader = answer.body.getReader();
     let kept: Uint8Array[] = [];
@@ -334,8 +377,7 @@ export class CameraLane {
         if (!seeking) {
           kept = [];
           size = 0;
-          buffer.appendBuffer(bytes);
-          await settled(buffer);
+          await this.#put(bytes, filter);
         }
       }
       if (done) return;
@@ -355,6 +397,7 @@ export class CameraLane {
       await settled(buffer);
       const start = far.t0_us / 1_000_000;
       buffer.remove(start, start + mediaSeconds(far));
+      this.#sound?.forget(start, start + mediaSeconds(far));
       await settled(buffer);
     }
   }

@@ -1,5 +1,6 @@
 // Between wall time (microseconds UTC) and the media time of recorded segments: linear from t0..t1 over media_duration.
 import type { TimelineSegment, TimelineStream } from "../core/types.ts";
+import { pictureCodec } from "./tracks.ts";
 
 /** Length of a segment's media, seconds. */
 export function mediaSeconds(segment: TimelineSegment): number {
@@ -58,7 +59,8 @@ export interface Choice {
 export function chooseStream(streams: readonly TimelineStream[], playable: (codec: string) => boolean): Choice | null {
   const held = streams.filter((one) => one.segments.length > 0);
   const main = held.find((one) => one.role === "main");
-  const can = (stream: TimelineStream): boolean => stream.segments.every((segment) => playable(segment.codec));
+  const can = (stream: TimelineStream): boolean =>
+    stream.segments.every((segment) => playable(pictureCodec(segment.codec)));
   if (main && can(main)) return { stream: main, how: "native" };
   const other = held.find((one) => one !== main && can(one));
   if (other) return { stream: other, how: main ? "substream" : "native" };

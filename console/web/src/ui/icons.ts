@@ -17,6 +17,8 @@ const PATHS: Record<string, TemplateResult> = {
   problem: svg`<path d="M10 3 18 16.5H2zM10 8v4M10 14.2v.3"/>`,
   purpose: svg`<path d="M3 4.5h14v9H9l-4 3.5v-3.5H3zM6.5 8h7M6.5 10.5h4"/>`,
   play: svg`<path d="M5.5 3.5v13l11-6.5z" fill="currentColor"/>`,
+  sound: svg`<path d="M3 8v4h3l4.5 3.5v-11L6 8zM13 7.5a3.6 3.6 0 0 1 0 5M15 5a7 7 0 0 1 0 10"/>`,
+  muted: svg`<path d="M3 8v4h3l4.5 3.5v-11L6 8zM13.5 8l4 4M17.5 8l-4 4"/>`,
   pause: svg`<path d="M6 3.5v13M14 3.5v13" stroke-width="3"/>`,
   back: svg`<path d="M12.5 4.5 7 10l5.5 5.5"/>`,
   forward: svg`<path d="M7.5 4.5 13 10l-5.5 5.5"/>`,
