@@ -9,16 +9,19 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-from collections.abc import Collection, Iterable
-from dataclasses import dataclass, replace
+import sys
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from uuid import UUID
 
-from storage.clock import SystemClock
+from storage.archive.catalog import Catalog
+from storage.clock import US, SystemClock
 from tests.bench import frames
 from tests.bench.process_tree import command, open_files, tree
 from tests.bench.report import Row
-from tests.camera_gateway.hall import Hall, kill_tree
+from tests.camera_gateway.hall import REPOSITORY, Hall, kill_tree
+from tests.peers.power_cut import ShimmedDisk
 
 CLOCK = SystemClock()
 _LOOK_EVERY_S = 0.1
@@ -35,6 +38,8 @@ class Restarts:
     gateway_cameras: int
     killed_us: int
     """When everything was killed."""
+    left: tuple[Path, ...]
+    """Files that it was writing then."""
     process: subprocess.Popen[bytes]
     """The gateway that was started after that."""
     lost_s: float = -1.0
@@ -96,6 +101,7 @@ def kill_and_restart(hall: Hall, streams: Collection[UUID], process: subprocess.
     before = {key: parts(hall, key) for key in streams}
     killed_us, began = CLOCK.now_us(), CLOCK.monotonic()
     kill_tree(process)
+    left = tuple(path for key in streams for path in parts(hall, key))
     again = hall.start_gateway()
     try:
         until_recorded(hall, before, killed_us)
@@ -104,29 +110,61 @@ def kill_and_restart(hall: Hall, streams: Collection[UUID], process: subprocess.
         again.wait(60)
         raise
     gateway_s = CLOCK.monotonic() - began
-    return Restarts(worker_s, len(own), gateway_s, len(before), killed_us, again)
+    return Restarts(worker_s, len(own), gateway_s, len(before), killed_us, left, again)
 
 
-def settle(hall: Hall, restarts: Restarts) -> Restarts:
-    """Wait until the gateway has committed what the kill left, then stop it in order."""
+def settle(hall: Hall, left: Iterable[Path], process: subprocess.Popen[bytes]) -> None:
+    """Wait until the gateway has taken up the files that a kill left, then stop it in order."""
     try:
-        hall.wait(lambda: not _left_before(hall, restarts.killed_us), 120)
+        hall.wait(lambda: not any(path.exists() for path in left), 120)
     finally:
-        restarts.process.send_signal(signal.SIGTERM)
-        restarts.process.wait(60)
-    return replace(restarts)
+        process.send_signal(signal.SIGTERM)
+        process.wait(60)
 
 
-def _left_before(hall: Hall, killed_us: int) -> list[Path]:
-    """Files in staging that the killed gateway wrote last."""
-    found: list[Path] = []
-    for path in (hall.root / "staging").glob("*/*.part"):
-        try:
-            if path.stat().st_mtime_ns // 1000 <= killed_us:
-                found.append(path)
-        except FileNotFoundError:
-            continue
-    return found
+def all_record(hall: Hall, streams: Iterable[UUID]) -> bool:
+    """Whether each stream has a part file that was written within the last three seconds; asks no catalog."""
+    now_us = CLOCK.now_us()
+    return all(any(now_us - _written_us(path) < 3 * US for path in parts(hall, key)) for key in streams)
+
+
+def _written_us(path: Path) -> int:
+    try:
+        return path.stat().st_mtime_ns // 1000
+    except FileNotFoundError:
+        return 0
+
+
+def cut_power(hall: Hall, streams: Collection[UUID], work: Path, seconds: float) -> int:
+    """Record for that long on a disk that forgets (tests/peers/power_cut.py), cut the power, start on what is left
+    until it is taken up, stop; when the power went, microseconds UTC."""
+    hall.catalog.close()
+    disk = ShimmedDisk(hall.root, work)
+    process = start_gateway(hall, disk.environment())
+    try:
+        hall.wait(lambda: all_record(hall, streams), 60 + len(streams))
+        CLOCK.sleep(seconds)
+    finally:
+        killed_us = CLOCK.now_us()
+        kill_tree(process)
+    disk.cut()
+    left = tuple(path for key in streams for path in parts(hall, key))
+    hall.catalog = Catalog.open(hall.url, hall.clock)
+    settle(hall, left, hall.start_gateway())
+    return killed_us
+
+
+def start_gateway(hall: Hall, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
+    """As `Hall.start_gateway`, with additions to the environment."""
+    with (hall.root.parent / "shimmed.log").open("ab") as log:
+        return subprocess.Popen(
+            [sys.executable, "-m", "camera_gateway.main", "run", "--config", str(hall.settings)],
+            cwd=REPOSITORY,
+            stdout=log,
+            stderr=log,
+            env={**os.environ, **environment},
+            start_new_session=True,
+        )
 
 
 def rows(found: Restarts, at: str) -> list[Row]:

@@ -29,6 +29,7 @@ from tests.camera_gateway.hall import Hall
 SIZES = (20, 60, 177)
 SECONDS = 120
 SETTLE_S = 15.0
+CUT_AFTER_S = 40.0
 ZONEMINDER_AT = 20
 CLOCK = SystemClock()
 _PEER_SEGMENTS = 2  # files that each peer keeps while it runs
@@ -144,7 +145,7 @@ def measure_gateway(bench: Bench, source: LiveSource, *, kills: bool) -> Gateway
             _wait_quietly(_EDGE_US / US + 2.0, lambda: None)
             restarts = faults.kill_and_restart(hall, streams, process) if kills else None
         if restarts is not None:
-            restarts = faults.settle(hall, restarts)
+            faults.settle(hall, restarts.left, restarts.process)
         kept = compare(source, hall, streams, from_us, to_us)
         if restarts is not None:
             restarts = replace(restarts, lost_s=_lost_s(source, hall, streams, restarts.killed_us))
@@ -152,6 +153,21 @@ def measure_gateway(bench: Bench, source: LiveSource, *, kills: bool) -> Gateway
         hall.close()
         shutil.rmtree(hall.root)
     return Gateway(side, kept, lags, restarts)
+
+
+def measure_power_cut(bench: Bench, source: LiveSource) -> list[Row]:
+    """recorder.lost_s_on_power_cut: what was not synced is taken away from the killed gateway's files."""
+    hall, streams = bench.hall("cut", source.urls)
+    work = bench.folder / "forgetful"
+    try:
+        killed_us = faults.cut_power(hall, streams, work, CUT_AFTER_S)
+        lost_s = _lost_s(source, hall, streams, killed_us)
+    finally:
+        hall.close()
+        shutil.rmtree(hall.root)
+        shutil.rmtree(work)
+    note = f"{bench.cameras} cameras, sync_interval_s 2: sent before and in no file after salvage, the worst camera"
+    return [Row("recorder.lost_s_on_power_cut", lost_s, "s", note=note)]
 
 
 def compare(source: LiveSource, hall: Hall, streams: Sequence[UUID], from_us: int, to_us: int) -> Kept:
@@ -203,6 +219,8 @@ def measure_size(folder: Path, media: Path, cameras: int, seconds: int, *, kills
         peer = measure_ffmpeg(bench, source)
         ours = measure_gateway(bench, source, kills=kills)
         rows = _rows(bench, ours, peer)
+        if kills:
+            rows += measure_power_cut(bench, source)
         if cameras == ZONEMINDER_AT:
             rows += zoneminder.rows(folder, source, seconds, ours.side.used)
     return rows

@@ -215,19 +215,6 @@ class Trouble:
             os.kill(pid, signal.SIGCONT)
 
 
-def all_record(hall: Hall, streams: list[UUID]) -> bool:
-    """Whether each stream has a part file that was written within the last three seconds."""
-    now_us = CLOCK.now_us()
-    return all(any(now_us - _written_us(path) < 3 * US for path in faults.parts(hall, key)) for key in streams)
-
-
-def _written_us(path: Path) -> int:
-    try:
-        return path.stat().st_mtime_ns // 1000
-    except FileNotFoundError:
-        return 0
-
-
 def wait_until_whole(hall: Hall, streams: list[UUID], observer: Observer) -> float:
     """Seconds until all streams are recorded, seen twice a second apart.
 
@@ -241,7 +228,7 @@ def wait_until_whole(hall: Hall, streams: list[UUID], observer: Observer) -> flo
         waited = CLOCK.monotonic() - began
         assert waited < BACK_S, f"not all streams are recorded {BACK_S:.0f} s after the fault"
         CLOCK.sleep(1.0)
-        seen = seen + 1 if all_record(hall, streams) else 0
+        seen = seen + 1 if faults.all_record(hall, streams) else 0
     return CLOCK.monotonic() - began
 
 
@@ -272,7 +259,7 @@ def running(plan: Plan, folder: Path) -> Iterator[tuple[Hall, LiveSource, Observ
         gateway = Gateway(hall, hall.start_gateway())
         observer = Observer(hall, gateway, streams)
         try:
-            hall.wait(lambda: all_record(hall, streams), 60 + plan.cameras)
+            hall.wait(lambda: faults.all_record(hall, streams), 60 + plan.cameras)
             observer.start()
             yield hall, source, observer, Trouble(source, gateway, folder / "filler", reserve, random.Random(plan.seed))
         finally:
