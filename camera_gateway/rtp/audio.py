@@ -67,8 +67,9 @@ class AudioTrack(Receiver):
         self._stamp = stamp
         time = self._ticks * rate // clock
         if time < self._next_time:  # it overlaps what was handed on: no sample twice
+            if self._next_time - time > rate:
+                self._ticks = -(-self._next_time * clock // rate)  # not before: timestamps that jitter would drift
             time = self._next_time
-            self._ticks = -(-time * clock // rate)
         return time
 
     def _hand_on(self, data: bytes, time: int, samples: int, arrival_us: int, arrival_s: float) -> None:
@@ -209,7 +210,9 @@ class AacTrack(AudioTrack):
 
 
 def read_config(config: bytes) -> tuple[int, int, int]:
-    """Samples a second, channels (0: told elsewhere) and samples a unit of an AudioSpecificConfig (ISO 14496-3 1.6.2.1).
+    """Samples a second, channels (0: told elsewhere) and samples a unit of an AudioSpecificConfig.
+
+    ISO/IEC 14496-3 1.6.2.1.
 
     Raises:
         SourceFault: it is damaged, or no AAC that is recorded.

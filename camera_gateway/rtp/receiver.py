@@ -36,6 +36,7 @@ class Receiver:
         "_accepted",
         "_base",
         "_candidate",
+        "_furthest",
         "_given_up",
         "_jitter",
         "_last_report",
@@ -72,6 +73,7 @@ class Receiver:
         self._ssrc = -1
         self._next = -1  # the sequence number that comes next
         self._waiting: dict[int, tuple[bytes, int, float]] = {}
+        self._furthest = 0  # the latest number that waits
         self._given_up: set[int] = set()
         self._candidate: tuple[int, int, bytes, int, float] | None = None
         self._base = 0  # the first sequence number since the start or restart
@@ -124,6 +126,7 @@ class Receiver:
         if at < stop:  # some cameras send packets without payload to keep the way open
             self._payload(data, at, stop, second > 127, stamp, arrival_us, arrival_s)
         if self._waiting:
+            counters.reordered += 1  # later ones are here already
             self._drain(arrival_s)
 
     def flush(self) -> None:
@@ -172,6 +175,10 @@ class Receiver:
         if sequence in self._waiting:
             self.counters.duplicated += 1
             return False
+        if self._waiting and (self._furthest - sequence) & 0xFFFF < 0x8000:
+            self.counters.reordered += 1
+        else:
+            self._furthest = sequence
         self._waiting[sequence] = (bytes(packet), arrival_us, arrival_s)
         self._drain(arrival_s)
         return False
@@ -233,7 +240,6 @@ class Receiver:
             while waiting:
                 entry = waiting.pop(self._next, None)
                 if entry is not None:
-                    self.counters.reordered += 1
                     self.take(memoryview(entry[0]), 0, len(entry[0]), entry[1], entry[2])
                 elif self._too_long(waiting, now_s):
                     self._waiting = waiting

@@ -363,7 +363,6 @@ class VideoTrack(Receiver):
 
     def _note_marker(self) -> None:
         """The packet just read had the marker bit."""
-        self._close()
         self._markers += 1
         if not self._slices and not self._broken:
             return  # parameter sets on their own: the picture is still to come
@@ -415,6 +414,8 @@ class VideoTrack(Receiver):
             self._need_start = False
             self._break()  # its beginning never came
             return
+        if self._marked:
+            self._marked, self._trust = False, _NEVER
         self._parts.append(data[at:end].tobytes())
         self._nal_size += end - at
         if self._size + self._nal_size > _MOST_BYTES or len(self._parts) > _MOST_PARTS:

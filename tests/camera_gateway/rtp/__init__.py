@@ -1,0 +1,1 @@
+"""RTP: order, loss, depacketisers, RTCP."""
