@@ -20,9 +20,10 @@ def seen(response: Response, method: str) -> str:
     return " ".join(filter(None, ("RTSP", str(response.status), shown(response.phrase), "to", method)))
 
 
-def refusal(response: Response, method: str, why: str = "") -> SourceFault:
-    """The fault of a request that was not granted; `why` says more than the status does."""
+def refusal(response: Response, method: str, why: str = "", *, unreadable: bool = False) -> SourceFault:
+    """The fault of a request that was not granted; `why` says more than the status does (`unreadable`: SourceFault)."""
     if 300 <= response.status < 400:
         why = "the camera points elsewhere, and that is not followed"
     evidence = seen(response, method)
-    return SourceFault(_REASONS.get(response.status, GapReason.REFUSED), f"{evidence}: {why}" if why else evidence)
+    reason = _REASONS.get(response.status, GapReason.REFUSED)
+    return SourceFault(reason, f"{evidence}: {why}" if why else evidence, unreadable=unreadable)

@@ -51,9 +51,12 @@ MOST_STRAY = 1024 * 1024
 """Bytes of neither RTSP nor RTP that a session puts up with: some servers leave a few behind a packet, for ever."""
 MOST_OUTPUT = 64 * 1024
 """A server that asks and asks without taking its answers ends the session here."""
+MOST_MESSAGES = 1000
+"""RTSP messages between two keep-alives: each costs a hundred times what a packet does, and cameras send few."""
 SHORTEST_KEEP_ALIVE_S = 2.0
 LONGEST_KEEP_ALIVE_S = 30.0
 _MOST_SIGNINGS = 2
+_ANOTHER = "the camera answers with another transport than was asked for"
 _ANSWERED = "OPTIONS, GET_PARAMETER, SET_PARAMETER, ANNOUNCE"
 
 UdpPorts = Callable[[int], tuple[int, int]]
@@ -148,6 +151,7 @@ class Session:
         self._keep_alive_method = Method.OPTIONS
         self._keeps_alive = True
         self._stray = 0
+        self._messages = 0
         self._heard = False
         self._notes: list[str] = []
         self._output = bytearray()
@@ -195,12 +199,15 @@ class Session:
 
     def take_output(self) -> bytes:
         """What is to be sent over the connection. Take it after every call that may queue something."""
+        if not self._output:
+            return b""
         output = bytes(self._output)
         self._output.clear()
         return output
 
     def keep_alive(self) -> None:
         """Queue a request that keeps the session: GET_PARAMETER where the camera lists it, else OPTIONS."""
+        self._messages = 0
         if self.playing and self._keeps_alive:
             self._ask(self._keep_alive_method, self._aggregate)
 
@@ -261,8 +268,6 @@ class Session:
         self._send(messages.request(asked.method, asked.url, self._sequence, fields))
 
     def _send(self, data: bytes) -> None:
-        if len(self._output) + len(data) > MOST_OUTPUT:
-            raise SourceFault(GapReason.NETWORK, "the camera asks without taking the answers")
         self._output += data
 
     # What the camera sends
@@ -297,6 +302,9 @@ class Session:
         return length
 
     def _take(self, message: Response | Request) -> None:
+        self._messages += 1
+        if self._messages > MOST_MESSAGES:
+            raise SourceFault(GapReason.NETWORK, f"over {MOST_MESSAGES} RTSP messages that nobody asked for")
         if self._state is _State.ENDED:
             return
         if isinstance(message, Request):
@@ -305,6 +313,8 @@ class Session:
             self._take_response(self._asked, message)
 
     def _answer(self, asked: Request) -> None:
+        if len(self._output) > MOST_OUTPUT:
+            raise SourceFault(GapReason.NETWORK, "the camera asks without taking the answers")
         sequence = asked.headers.get("cseq")
         if asked.method == Method.REDIRECT:
             raise SourceFault(
@@ -421,8 +431,10 @@ class Session:
             self._session = parse_session(response.headers.get("session"))
         answer = parse_transport(response.headers.get("transport"))
         if not self._usable(answer):
-            self._switch_or_leave(response, "the camera answers with another transport than was asked for")
+            self._switch_or_leave(response, _ANOTHER)
             return
+        if self._at == 0 and answer.over_tcp and not self._over_tcp:
+            self._switch(_ANOTHER)
         self._bind(self._media[self._at], answer)
         self._at += 1
         self._set_up()
@@ -443,12 +455,15 @@ class Session:
         if self._at:
             self._leave_out(why)
         elif self._switched or self._udp_ports is None:
-            raise refusal(response, Method.SETUP, "" if response.status >= 400 else why)
+            raise refusal(response, Method.SETUP, "" if response.status >= 400 else why, unreadable=True)
         else:
-            self._switched, self._over_tcp = True, not self._over_tcp
-            self._notes.append(f"{self.transport}: {why}")
-            self._media = [_Medium(medium.description, self._track(medium.description)) for medium in self._media]
+            self._switch(why)
             self._set_up()
+
+    def _switch(self, why: str) -> None:
+        self._switched, self._over_tcp = True, not self._over_tcp
+        self._notes.append(f"{self.transport}: {why}")
+        self._media = [_Medium(medium.description, self._track(medium.description)) for medium in self._media]
 
     def _leave_out(self, why: str) -> None:
         """Only the video is worth a fault: anything else is left out, and that is said."""

@@ -42,7 +42,8 @@ class FakeTrack:
         self.controls: list[bytes] = []
         self.flushed = 0
         if media.encoding not in (*_VIDEO, *_AUDIO, *_OTHER):
-            raise SourceFault(GapReason.NO_MEDIA, f"the codec {media.encoding or 'without a name'} is not recorded")
+            why = f"the codec {media.encoding or 'without a name'} is not recorded"
+            raise SourceFault(GapReason.NO_MEDIA, why, unreadable=True)
 
     def take(self, data: memoryview, start: int, end: int, arrival_us: int, arrival_s: float) -> None:
         self.packets.append(bytes(data[start:end]))

@@ -8,7 +8,7 @@ from camera_gateway.fmp4.nal import VideoCodec
 from camera_gateway.packets import AudioCodec, SourceCounters, SourceFault, SourceSettings
 from camera_gateway.rtsp import early
 from camera_gateway.rtsp.messages import LONGEST_BODY
-from camera_gateway.rtsp.session import MOST_OUTPUT, MOST_STRAY, Session
+from camera_gateway.rtsp.session import MOST_MESSAGES, MOST_OUTPUT, MOST_STRAY, Session
 from storage.model import GapReason
 from tests.camera_gateway.rtsp.fakes import (
     AAC,
@@ -415,13 +415,19 @@ def test_the_connection_instead_of_datagrams() -> None:
 
 
 def test_the_connection_though_datagrams_were_asked_for() -> None:
-    harness = Harness(SourceSettings(URI, transport="udp"), udp_ports=ports)
-    harness.open_until_setup(sdp(H264))
-    harness.answer("200 OK", "Session: 1", "Transport: RTP/AVP/TCP;interleaved=0-1")
+    harness = Harness(SourceSettings(URI, transport="udp", audio=True), udp_ports=ports)
+    harness.open_until_setup(sdp(H264, AAC))
+    asked = harness.answer("200 OK", "Session: 1", "Transport: RTP/AVP/TCP;interleaved=0-1")
+    assert "Transport: RTP/AVP/TCP;unicast;interleaved=2-3\r\n" in asked
+    harness.answer("200 OK", "Session: 1", "Transport: RTP/AVP/TCP;interleaved=2-3")
     harness.answer()
     harness.send(frame(0, b"\x80v"))
     assert harness.session.udp_peers == {}
-    assert harness.track("video").packets == [b"\x80v"]
+    video = harness.track("video")
+    assert (video.packets, video.ordered) == ([b"\x80v"], True)
+    [info] = harness.listener.infos
+    assert info.transport == "tcp"
+    assert info.note == "tcp: the camera answers with another transport than was asked for"
 
 
 def test_datagrams_though_the_connection_was_asked_for() -> None:
@@ -483,6 +489,35 @@ def test_a_video_that_cannot_be_set_up_is_a_fault() -> None:
     harness = Harness()
     harness.open_until_setup(sdp(H264))
     fails(harness, response("404 Not Found"), GapReason.NO_MEDIA, "RTSP 404 Not Found to SETUP")
+
+
+@pytest.mark.parametrize(
+    ("data", "unreadable"),
+    [
+        (response("200 OK", body=sdp("m=video 0 RTP/AVP 26")), True),
+        (response("200 OK", body=sdp(AAC)), True),
+        (response("200 OK", body=b"v=0"), True),
+        (b"HTTP/1.0 200 OK\r\n\r\n", True),
+        (response("404 Not Found"), False),
+        (response("302 Moved"), False),
+        (response("401 Unauthorized", MD5.format("n")), False),
+    ],
+)
+def test_another_engine_is_of_use_only_where_ours_does_not_understand(data: bytes, unreadable: bool) -> None:
+    harness = Harness()
+    harness.begin()
+    harness.answer()
+    with pytest.raises(SourceFault) as caught:
+        harness.send(data)
+    assert caught.value.unreadable is unreadable
+
+
+def test_another_engine_may_know_the_transport() -> None:
+    harness = Harness()
+    harness.open_until_setup(sdp(H264))
+    with pytest.raises(SourceFault) as caught:
+        harness.answer("461 Unsupported Transport")
+    assert caught.value.unreadable
 
 
 # Before PLAY is answered
@@ -670,8 +705,19 @@ def test_a_request_between_request_and_answer() -> None:
 
 def test_a_camera_that_only_asks_is_stopped() -> None:
     harness = playing()
-    asked = f"OPTIONS {URI} RTSP/1.0\r\nCSeq: 1\r\n\r\n".encode() * MOST_OUTPUT
-    fails(harness, asked, GapReason.NETWORK, "the camera asks without taking the answers")
+    asked = f"OPTIONS {URI} RTSP/1.0\r\nCSeq: 1\r\n\r\n".encode()
+    with pytest.raises(SourceFault, match="the camera asks without taking the answers"):
+        harness.session.feed(memoryview(asked * MOST_MESSAGES), 0, 0.0)
+    assert MOST_OUTPUT < len(harness.session.take_output()) < MOST_OUTPUT + 1000
+
+
+def test_a_flood_of_messages_is_stopped() -> None:
+    harness = playing()
+    for _ in range(3):
+        harness.send(response("200 OK") * (MOST_MESSAGES - 10))
+        harness.session.keep_alive()
+    evidence = f"over {MOST_MESSAGES} RTSP messages that nobody asked for"
+    fails(harness, response("200 OK") * (MOST_MESSAGES + 1), GapReason.NETWORK, evidence)
 
 
 def test_answers_that_nobody_asked_for_are_passed_over() -> None:
