@@ -47,10 +47,10 @@ class SayingIngest(Ingest):
 class LoopedCamera:
     """One stream that repeats a clip."""
 
-    def __init__(self, stream_id: UUID, disk: DiskWriter, clock: Clock) -> None:
+    def __init__(self, stream_id: UUID, disk: DiskWriter, clock: Clock, segment_s: float) -> None:
         self._id = stream_id
         self._clock = clock
-        self._segmenter = Segmenter(stream_id, disk.channel(stream_id), clock, 2.0)
+        self._segmenter = Segmenter(stream_id, disk.channel(stream_id), clock, segment_s)
         self._keeper = Timekeeper()
         self._clip = units("h264")
         self._length = self._clip[-1].dts + 3600
@@ -76,7 +76,9 @@ def main(data: Path, url: str, interval_s: float, streams: list[UUID]) -> None:
     disk.hold_rows()
     disk.start()
     threading.Thread(target=_recover, args=(recovery, found, disk), daemon=True).start()
-    cameras = [LoopedCamera(stream, disk, clock) for stream in streams]
+    # The first one makes rows; the files of the others are open when it happens.
+    lengths = (2.0, *[600.0] * len(streams))
+    cameras = [LoopedCamera(stream, disk, clock, length) for stream, length in zip(streams, lengths, strict=False)]
     begun_s, latest_s = clock.monotonic(), 0.0
     for number in range(1 << 30):
         clock.sleep(max(begun_s + number * _FRAME_S - clock.monotonic(), 0.0))
