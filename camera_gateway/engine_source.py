@@ -326,7 +326,10 @@ class EngineSource:
             self._ended()
             return False
         if self._leaving:
-            return True  # all that is wanted is the end of it
+            if self._shared.buffer.find(b"RTSP/1.", 0, count) >= 0:  # the answer to our TEARDOWN
+                self._drop()
+                return False
+            return True
         self._watch.reads += 1
         try:
             session.feed(view[:count], now_us, now_s)

@@ -233,7 +233,7 @@ def test_audio_comes_as_it_was_sent_when_it_is_wanted(
     assert len(aac.audio_units) > 40
     assert [unit.data for unit in aac.audio_units] == sent[start : start + len(aac.audio_units)]
     off = [unit.time - 1024 * index for index, unit in enumerate(aac.audio_units)]
-    assert max(off) - min(off) <= 1  # GStreamer rounds each timestamp by itself
+    assert max(off) - min(off) <= 1  # each of GStreamer's timestamps is rounded by itself, and nothing drifts
 
     assert pcma.info is not None
     assert pcma.info.audio is not None
@@ -537,4 +537,5 @@ def test_a_first_look_takes_our_engine_and_gives_a_picture(camera: RunningCamera
     seen = looker.look(SourceSettings(stream.uri, camera.username, camera.password), measure_gop=True)
     assert seen.picture is not None
     assert (seen.cause, seen.width, seen.height) == ("", stream.width, stream.height)
-    assert seen.gop_ms == stream.gop * 1000 // stream.fps
+    nominal_ms = stream.gop * 1000 // stream.fps
+    assert abs(seen.gop_ms - nominal_ms) < nominal_ms / 4  # a live camera's timestamps are as punctual as it is
