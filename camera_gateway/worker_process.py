@@ -6,7 +6,6 @@ import gc
 import logging
 import threading
 from collections.abc import Callable
-from pathlib import Path
 from uuid import UUID
 
 from camera_gateway.board import StateBoard, StreamState
@@ -19,7 +18,8 @@ from camera_gateway.pacing import Pacer
 from camera_gateway.plan import DevicePlan
 from camera_gateway.reactor import Reactor
 from camera_gateway.recorder.disk import DiskSettings, DiskWriter, FreeSpaceGuard, Placement
-from camera_gateway.recovery import Leftovers, Recovery, find_leftovers
+from camera_gateway.recovery import Recovery
+from camera_gateway.recovery_task import LeftoverReport, RecoveryTask
 from camera_gateway.settings import GatewaySettings
 from camera_gateway.source_choice import Sources, engine_options
 from camera_gateway.stats import DiskStats, StreamStats
@@ -29,7 +29,6 @@ from camera_gateway.worker import Worker, WorkerSettings
 from storage.archive.catalog import Catalog
 from storage.archive.ingest import Ingest
 from storage.clock import Clock, SystemClock
-from storage.errors import StorageFull, Unavailable
 from storage.identity.boxes import SecretBox
 from storage.lifecycle import end_on_programming_errors, run_parts
 from storage.model import AlarmKind
@@ -66,8 +65,10 @@ def run_worker(settings: GatewaySettings, index: int, stop: threading.Event) -> 
     placement = placement_of(settings, gateway_id)
     leftovers = LeftoverReport(settings.staging, catalog, gateway_id, clock)
     recovery = Recovery(settings.staging, placement, ingest, catalog)
-    recover(recovery, plan, leftovers, clock, stop, always=index == 0)
     disk = _disk(settings, placement, ingest, clock)
+    disk.hold_rows()
+    rescue = RecoveryTask(recovery, plan, leftovers, clock, disk.allow_rows, always=index == 0)
+    rescue.look(stop)
     links: list[LiveClient] = []
 
     def link_of(worker: Worker) -> LiveClient:
@@ -84,59 +85,9 @@ def run_worker(settings: GatewaySettings, index: int, stop: threading.Event) -> 
     pulse = Pulse(lambda: worker.beat, clock)
     # What lives as long as the process is not looked at again by the collector of cycles.
     gc.freeze()
-    run_parts([pulse, disk, worker, links[0]], stop)
+    run_parts([pulse, disk, worker, links[0], rescue], stop)
     catalog.close()
     return 0
-
-
-class LeftoverReport:
-    """Says in the alarm `orphan_object` of this gateway what lies in its staging folder and belongs to no stream."""
-
-    def __init__(self, staging: Path, catalog: Catalog, gateway_id: UUID, clock: Clock) -> None:
-        self._staging = staging
-        self._catalog = catalog
-        self._gateway_id = gateway_id
-        self._clock = clock
-
-    def write(self) -> None:
-        """Look once. A disk that does not answer is no reason not to record. Raises Unavailable, StorageFull."""
-        known = CatalogPlan(self._catalog, self._gateway_id, 0, 1).stream_ids()
-        try:
-            found = find_leftovers(self._staging, known)
-        except OSError as error:
-            log.error("leftovers_unknown", extra={"fields": {"error": error.strerror}})
-            return
-        opened = found != Leftovers()
-        if opened:
-            log.error("leftovers_found", extra={"fields": {"found": str(found)}})
-        detail = (("quarantined", str(found.quarantined)), ("unknown_streams", str(found.unknown_streams)))
-        change = AlarmChange(AlarmKind.ORPHAN_OBJECT, f"gateway:{self._gateway_id}", opened, detail)
-        write_alarms(self._catalog, self._clock, [change])
-
-
-def recover(
-    recovery: Recovery,
-    plan: CatalogPlan,
-    leftovers: LeftoverReport,
-    clock: Clock,
-    stop: threading.Event,
-    *,
-    always: bool,
-) -> None:
-    """Recover once, waiting while the catalog is away or the disk refuses; then report what nobody takes up.
-
-    One worker reports `always`, and so does each that has just set a file aside.
-    """
-    while not stop.is_set():
-        try:
-            found = recovery.run(recovery.find(plan.stream_ids()))
-            if always or found.quarantined:
-                leftovers.write()
-        except (Unavailable, StorageFull, OSError) as error:
-            log.error("recovery_waits", extra={"fields": {"error": str(error)}})
-            clock.wait(stop, 2.0)
-        else:
-            return
 
 
 def _disk(settings: GatewaySettings, placement: Placement, ingest: Ingest, clock: Clock) -> DiskWriter:

@@ -8,17 +8,11 @@ from collections.abc import Callable
 from pathlib import Path
 from uuid import UUID, uuid4
 
-from camera_gateway.device_gate import DeviceGate
 from camera_gateway.live.client import QUEUE_BYTES, LiveClient
 from camera_gateway.live.hub import Hub, Viewer
 from camera_gateway.live.link_server import LinkServer
-from camera_gateway.packets import SourceFault
-from camera_gateway.plan import DevicePlan
 from camera_gateway.tap import LiveFormat, LiveUnit
 from storage.clock import SystemClock
-from storage.errors import Unavailable
-from storage.model import GapReason
-from tests.fakes.gateway import FakePlan
 
 STREAM = uuid4()
 FORMAT = LiveFormat("avc1.64001F", 640, 360, b"init")
@@ -113,27 +107,3 @@ async def test_a_stalled_api_process_costs_frames_and_no_memory(tmp_path: Path) 
     assert '"frames":' in told[-1]
     await asyncio.to_thread(ends.client.stop)
     await ends.server.stop()
-
-
-class AwayPlan(FakePlan):
-    """Counts in a catalog that is away."""
-
-    def authentication_failed(self, device_id: UUID, credential_version: int) -> None:
-        super().authentication_failed(device_id, credential_version)
-        raise Unavailable("catalog_away", "the test took the catalog away")
-
-
-def test_the_account_is_guarded_even_while_the_catalog_is_away() -> None:
-    counts = AwayPlan()
-    gate = DeviceGate(DevicePlan(uuid4(), True, "admin", None, 1, 0), counts)
-    reasons: list[str] = []
-    for _ in range(4):
-        try:
-            with gate.sign_in():
-                raise SourceFault(GapReason.AUTHENTICATION, "RTSP 401")
-        except SourceFault as fault:
-            reasons.append(fault.evidence)
-    assert reasons[:2] == ["RTSP 401"] * 2
-    assert len(counts.refusals) == 2
-    assert gate.blocked
-    assert all("two refusals" in reason for reason in reasons[2:])

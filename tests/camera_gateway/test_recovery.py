@@ -20,7 +20,7 @@ from camera_gateway.recorder.disk import DiskSettings, DiskWriter
 from camera_gateway.recorder.placing import placed_mark
 from camera_gateway.recorder.segmenter import Segmenter
 from camera_gateway.recovery import Recovered, Recovery
-from camera_gateway.worker_process import LeftoverReport, recover
+from camera_gateway.recovery_task import LeftoverReport, RecoveryTask
 from storage.archive import tables
 from storage.archive.ingest import Ingest
 from storage.archive.objects import DiskStore
@@ -383,7 +383,12 @@ def start(site: Site, index: int = 0, count: int = 1) -> None:
     """What a worker does before it records."""
     plan = CatalogPlan(site.hall.catalog, site.hall.gateway_id, index, count)
     leftovers = LeftoverReport(site.staging, site.hall.catalog, site.hall.gateway_id, site.hall.clock)
-    recover(site.recovery, plan, leftovers, site.hall.clock, threading.Event(), always=index == 0)
+    done = threading.Event()
+    task = RecoveryTask(site.recovery, plan, leftovers, site.hall.clock, done.set, always=index == 0)
+    task.look(threading.Event())
+    task.start()
+    assert done.wait(20)
+    task.stop()
 
 
 def test_what_nobody_takes_up_is_an_alarm_until_it_is_gone(site: Site) -> None:

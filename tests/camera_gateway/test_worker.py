@@ -11,8 +11,8 @@ from uuid import UUID, uuid4
 from camera_gateway.board import RECORDED, StateBoard
 from camera_gateway.fake_source import FakeSource
 from camera_gateway.ingest import IngestParts
-from camera_gateway.packets import AccessUnit, SourceFault
 from camera_gateway.pacing import Pacer
+from camera_gateway.packets import AccessUnit, SourceFault
 from camera_gateway.plan import DevicePlan, PlanMode, StreamPlan
 from camera_gateway.reactor import Reactor
 from camera_gateway.recorder.disk import DiskSettings, DiskWriter
@@ -156,6 +156,20 @@ def test_a_device_that_was_refused_twice_before_is_not_tried_at_all(tmp_path: Pa
         assert rig.tried() == 0
 
 
+def test_refusals_are_counted_when_the_catalog_is_back_and_the_account_is_guarded_meanwhile(tmp_path: Path) -> None:
+    rig = Rig(tmp_path, units("h264"), opening=REFUSED)
+    rig.plan.away = True
+    one = camera()
+    rig.plan.plans = [one]
+    with rig.running():
+        rig.wait(lambda: rig.tried() == 2)
+        rig.clock.sleep(1.5)
+        assert rig.tried() == 2
+        assert rig.plan.refusals == []
+        rig.plan.away = False
+        rig.wait(lambda: rig.plan.refusals == [(one.device.id, 1)] * 2)
+
+
 def test_a_camera_that_is_away_has_a_gap_with_its_reason_an_alarm_and_comes_back(tmp_path: Path) -> None:
     rig = Rig(tmp_path, units("h264"), opening=AWAY)
     one = camera()
@@ -208,6 +222,7 @@ def test_a_full_disk_is_told_and_recording_returns(tmp_path: Path) -> None:
         rig.wait(lambda: rig.archive.gaps == [GapReason.DISK_FULL])
         assert rig.reports.last[one.id].live is LiveState.LIVE  # live is not recording
         rig.guard.full = False
+        rig.disk.room.measure()
         rig.end_session()
         rig.wait(lambda: rig.reports.last[one.id].recording == RECORDED)
         rig.wait(lambda: not rig.reports.open_alarms)

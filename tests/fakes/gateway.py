@@ -89,16 +89,19 @@ class FakeGuard:
 
 @dataclass
 class FakePlan:
-    """A plan that the test changes, and the count of refusals."""
+    """A plan that the test changes, and the count of refusals, which cannot be written while `away`."""
 
     plans: list[StreamPlan] = field(default_factory=list)
     refusals: list[tuple[UUID, int]] = field(default_factory=list)
     successes: list[UUID] = field(default_factory=list)
+    away: bool = False
 
     def streams(self) -> list[StreamPlan]:
         return list(self.plans)
 
     def authentication_failed(self, device_id: UUID, credential_version: int) -> None:
+        if self.away:
+            raise Unavailable("catalog_away", "the test took the catalog away")
         self.refusals.append((device_id, credential_version))
 
     def authentication_succeeded(self, device_id: UUID) -> None:
