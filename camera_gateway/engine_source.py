@@ -196,7 +196,7 @@ class EngineSource:
         family = socket.AF_INET6 if ":" in address else socket.AF_INET
         made = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
         self._socket = made
-        _tune(made, self._settings.read_timeout_s)
+        _tune(made, self._settings.read_timeout_s, self._shared.tcp_receive_buffer)
         number = made.connect_ex((address, self._target.port))
         if number in (0, errno.EINPROGRESS):
             self._reactor.watch(made.fileno(), self._on_connect, WRITE)
@@ -612,7 +612,9 @@ class _Silence:
             self.asked, self.asked_at, self.reads_when_asked = True, now_s, self.reads
 
 
-def _tune(made: socket.socket, silence_s: float) -> None:
+def _tune(made: socket.socket, silence_s: float, receive_buffer: int) -> None:
+    if receive_buffer:  # before connecting: the window's scale is agreed on then
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
     made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     made.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     made.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, max(round(silence_s), 1))

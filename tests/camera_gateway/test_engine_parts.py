@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from camera_gateway.engine_shared import TRUST_ANY, TRUST_SYSTEM, tls_context
+from camera_gateway.engine_shared import TRUST_ANY, TRUST_SYSTEM, granted, tls_context
 from camera_gateway.name_resolver import MOST_WAITING, NameResolver, Resolved
 from camera_gateway.neighbours import FRESH_S, Neighbours
 from camera_gateway.packets import SourceFault
@@ -152,3 +152,8 @@ def test_errors_of_a_connection_have_words() -> None:
     assert break_evidence(OSError(errno.ENOBUFS, "No buffer space available")) == "No buffer space available"
     assert break_evidence(ssl.SSLEOFError()) == "TLS: the camera closed the connection"
     assert tls_evidence(ssl.SSLError()) == "TLS: failed"
+
+
+def test_a_receive_buffer_that_the_kernel_would_cut_is_left_to_the_kernel() -> None:
+    assert granted(65_536) == 65_536
+    assert granted(1 << 30) == 0
