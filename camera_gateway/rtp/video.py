@@ -230,7 +230,7 @@ class VideoTrack(Receiver):
         """
         step, sequence, parts = self._step, self._next, self._parts
         fixed = self._plain_bytes
-        if self._holed or step <= fixed:
+        if self._holed or self._marked or step <= fixed:
             return at
         packets = before
         count = (limit - at) // step

@@ -6,7 +6,7 @@ import random
 import struct
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from camera_gateway.packets import SourceFault
@@ -46,8 +46,10 @@ def packetise(chance: random.Random, units: list[bytes], first: int, stamp: int)
     return made
 
 
-@given(st.randoms(use_true_random=False), st.integers(0, 65535), st.integers(0, 2**32 - 1))
-def test_everything_arrives_over_tcp(chance: random.Random, first: int, stamp: int) -> None:
+@settings(deadline=None)
+@given(st.integers(0, 2**64), st.integers(0, 65535), st.integers(0, 2**32 - 1))
+def test_everything_arrives_over_tcp(seed: int, first: int, stamp: int) -> None:
+    chance = random.Random(seed)
     units = nals(chance, 24)
     receiver, kept, counters = track(h264())
     for data in packetise(chance, units, first, stamp):
@@ -58,8 +60,9 @@ def test_everything_arrives_over_tcp(chance: random.Random, first: int, stamp: i
     assert counters.lost == counters.broken_units == counters.duplicated == counters.ignored == 0
 
 
+@settings(deadline=None)
 @given(
-    st.randoms(use_true_random=False),
+    st.integers(0, 2**64),
     st.integers(0, 65535),
     st.sampled_from((0.0, 0.02, 0.3)),
     st.sampled_from((0.0, 0.05)),
@@ -67,8 +70,9 @@ def test_everything_arrives_over_tcp(chance: random.Random, first: int, stamp: i
     st.booleans(),
 )
 def test_what_arrives_is_a_part_of_what_was_sent(
-    chance: random.Random, first: int, loss: float, twice: float, shuffle: int, ordered: bool
+    seed: int, first: int, loss: float, twice: float, shuffle: int, ordered: bool
 ) -> None:
+    chance = random.Random(seed)
     units = nals(chance, 40)
     sent = packetise(chance, units, first, 77)
     travelling = [
@@ -92,7 +96,7 @@ def test_what_arrives_is_a_part_of_what_was_sent(
     assert counters.lost == max(numbers) + 1 - len(numbers)
     assert counters.packets == len(numbers)
     assert counters.duplicated == len(travelling) - len(arrived)
-    if counters.lost == 0:
+    if len(numbers) == len(sent):
         assert len(kept.units) == len(units)
 
 
