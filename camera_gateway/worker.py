@@ -18,6 +18,7 @@ from camera_gateway.board import AWAY, RECORDED, StateBoard, StreamState
 from camera_gateway.ingest import IngestParts, RecordSink
 from camera_gateway.loop_lag import LoopLag
 from camera_gateway.plan import DevicePlan, PlanSource
+from camera_gateway.recorder.disk import DiskHealth
 from camera_gateway.stats import DiskStats, StreamStats, WorkerStats
 from camera_gateway.streams import Reach, StreamSet
 from camera_gateway.tap import LiveOutlet
@@ -33,6 +34,7 @@ _PLAN_S = 2.0
 _STATES_S = 10.0
 _STATS_S = 5.0
 _STOP_S = 10.0
+_SLOW_S = 60.0
 
 
 class Reports(Protocol):
@@ -100,7 +102,7 @@ class Worker:
         new_sink: Callable[[UUID], RecordSink],
         open_password: Callable[[DevicePlan], str],
         link: Callable[[Worker], Link],
-        disk: Callable[[], DiskStats],
+        disk: Callable[[], DiskHealth],
         settings: WorkerSettings | None = None,
     ) -> None:
         self._plan = plan
@@ -117,6 +119,7 @@ class Worker:
         self._stats = WorkerStats(self._settings.index)
         self._alarms: dict[tuple[AlarmKind, str], bool] = {}
         self._plan_at = 0.0
+        self._slow_until_s = 0.0
         self._nudge = threading.Event()
         self._stopping = threading.Event()
         self._loop = threading.Thread(target=parts.reactor.run, name="reactor", daemon=True)
@@ -211,7 +214,7 @@ class Worker:
             cpu_s=usage.cpu_s,
             rss_bytes=usage.rss_bytes,
             rounds=self._reactor.beat,
-            disk=self._disk(),
+            disk=_disk_stats(self._disk()),
             streams=self._streams.stats(clock.now_us(), clock.monotonic()),
         )
         for stream_id, state in self._board.snapshot().items():
@@ -262,12 +265,23 @@ class Worker:
         states = {key: state for key, state in self._board.snapshot().items() if key in recorded}
         for stream_id, state in states.items():
             self._update_camera_alarms(f"camera:{recorded[stream_id].channel_id}", state)
+        self._update_disk_alarms(list(states.values()))
+
+    def _update_disk_alarms(self, states: list[StreamState]) -> None:
+        """A slow disk is told before it costs anything, and for a while after it was slow last."""
+        now, slow, subject = self._clock.monotonic(), self._disk().slow, self._settings.disk_subject
+        if slow:
+            self._slow_until_s = now + _SLOW_S
         for kind, reason in ((AlarmKind.DISK_FULL, GapReason.DISK_FULL), (AlarmKind.DISK_SLOW, GapReason.DISK_SLOW)):
-            causes = [state.recording_cause for state in states.values() if state.recording == reason.value]
+            causes = [state.recording_cause for state in states if state.recording == reason.value]
+            if kind is AlarmKind.DISK_SLOW and slow:
+                causes.append(slow)
             if causes:
-                self._alarm(kind, self._settings.disk_subject, True, causes[0])
-            elif any(state.recording == RECORDED for state in states.values()):
-                self._alarm(kind, self._settings.disk_subject, False, "")
+                self._alarm(kind, subject, True, causes[0])
+            elif any(state.recording == RECORDED for state in states) and (
+                kind is not AlarmKind.DISK_SLOW or now >= self._slow_until_s
+            ):
+                self._alarm(kind, subject, False, "")
 
     def _update_camera_alarms(self, subject: str, state: StreamState) -> None:
         quiet_us = self._clock.now_us() - state.recording_since_us
@@ -284,3 +298,9 @@ class Worker:
         if self._alarms.get((kind, subject)) is not opened:
             self._reports.alarm(kind, subject, opened, detail)
             self._alarms[kind, subject] = opened
+
+
+def _disk_stats(health: DiskHealth) -> DiskStats:
+    return DiskStats(
+        health.queued_bytes, health.oldest_wait_s, health.open_files, health.last_sync_s, health.commit_backlog
+    )

@@ -22,7 +22,7 @@ from camera_gateway.recovery import Recovery
 from camera_gateway.recovery_task import LeftoverReport, RecoveryTask
 from camera_gateway.settings import GatewaySettings
 from camera_gateway.source_choice import Sources, engine_options
-from camera_gateway.stats import DiskStats, StreamStats
+from camera_gateway.stats import StreamStats
 from camera_gateway.streams import Reach
 from camera_gateway.supervisor import Pulse
 from camera_gateway.worker import Worker, WorkerSettings
@@ -80,7 +80,7 @@ def run_worker(settings: GatewaySettings, index: int, stop: threading.Event) -> 
     opener = _opener(SecretBox.load(settings.keys / "cameras.key"))
     parts = _parts(settings, clock)
     worker = Worker(
-        *(plan, reports, parts, disk.channel, opener, link_of, _disk_stats(disk), _limits(settings, index, gateway_id))
+        *(plan, reports, parts, disk.channel, opener, link_of, disk.health, _limits(settings, index, gateway_id))
     )
     pulse = Pulse(lambda: worker.beat, clock)
     # What lives as long as the process is not looked at again by the collector of cycles.
@@ -102,16 +102,6 @@ def _parts(settings: GatewaySettings, clock: Clock) -> IngestParts:
     pacer = Pacer(reactor, settings.cameras.opening_at_once)
     sources = Sources.of(reactor, engine_options(settings.cameras))
     return IngestParts(reactor, StateBoard(clock), sources.new, pacer, settings.recording.segment_s)
-
-
-def _disk_stats(disk: DiskWriter) -> Callable[[], DiskStats]:
-    def stats() -> DiskStats:
-        health = disk.health()
-        return DiskStats(
-            health.queued_bytes, health.oldest_wait_s, health.open_files, health.last_sync_s, health.commit_backlog
-        )
-
-    return stats
 
 
 def _limits(settings: GatewaySettings, index: int, gateway_id: UUID) -> WorkerSettings:

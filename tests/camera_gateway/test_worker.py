@@ -16,7 +16,6 @@ from camera_gateway.packets import AccessUnit, SourceFault
 from camera_gateway.plan import DevicePlan, PlanMode, StreamPlan
 from camera_gateway.reactor import Reactor
 from camera_gateway.recorder.disk import DiskSettings, DiskWriter
-from camera_gateway.stats import DiskStats
 from camera_gateway.worker import Worker, WorkerSettings
 from storage.clock import SystemClock
 from storage.model import AlarmKind, GapReason, LiveState, RunEnd
@@ -41,6 +40,7 @@ class Rig:
     guard: FakeGuard = field(default_factory=FakeGuard)
     sessions: list[FakeSource] = field(default_factory=list)
     opening: SourceFault | None = None
+    slow: str = ""  # what the disk side says of itself
 
     def __post_init__(self) -> None:
         settings = DiskSettings(self.root / "staging")
@@ -56,7 +56,7 @@ class Rig:
             self.disk.channel,
             lambda _device: "secret",
             lambda _worker: self.outlet,
-            DiskStats,
+            lambda: replace(self.disk.health(), slow=self.slow),
             limits,
         )
 
@@ -226,6 +226,17 @@ def test_a_full_disk_is_told_and_recording_returns(tmp_path: Path) -> None:
         rig.end_session()
         rig.wait(lambda: rig.reports.last[one.id].recording == RECORDED)
         rig.wait(lambda: not rig.reports.open_alarms)
+
+
+def test_a_disk_that_grows_slow_is_an_alarm_before_anything_is_lost(tmp_path: Path) -> None:
+    rig = Rig(tmp_path, units("h264"))
+    one = camera()
+    rig.plan.plans = [one]
+    with rig.running():
+        rig.wait(lambda: one.id in rig.reports.last and rig.reports.last[one.id].recording == RECORDED)
+        rig.slow = "5 MB wait to be written"
+        rig.wait(lambda: (AlarmKind.DISK_SLOW, "gateway:test") in rig.reports.open_alarms)
+        assert rig.reports.last[one.id].recording == RECORDED
 
 
 def test_an_unrecorded_stream_is_opened_only_when_somebody_watches(tmp_path: Path) -> None:
