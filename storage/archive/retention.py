@@ -14,6 +14,7 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import (
+    BigInteger,
     ColumnElement,
     Connection,
     FromClause,
@@ -24,6 +25,7 @@ from sqlalchemy import (
     exists,
     func,
     insert,
+    literal,
     or_,
     select,
     update,
@@ -139,16 +141,18 @@ class Retention:
 
     # --- by quota ----------------------------------------------------------------------------------------------------
     def _remove_excess(self, report: RetentionReport, hall_id: UUID, quota: int) -> RetentionReport:
+        """What no camera's own rule keeps goes first; only when that is not enough, what such rules keep goes too."""
         excess = self._excess_bytes(hall_id, quota)
-        for part in self._slices(_KINDS, _NO_LIMIT_US) if excess > 0 else ():
-            while excess > 0:
-                taken = self._remove_batch(hall_id, _KINDS, part, _NO_LIMIT_US, excess, "quota")
-                excess -= sum(each.size_bytes for each in taken)
-                report = _counted(report, taken)
-                if len(taken) < self._rules.batch:
+        for sparing in (True, False):
+            for part in self._slices(_KINDS, _NO_LIMIT_US) if excess > 0 else ():
+                while excess > 0:
+                    taken = self._remove_batch(hall_id, _KINDS, part, _NO_LIMIT_US, excess, "quota", sparing=sparing)
+                    excess -= sum(each.size_bytes for each in taken)
+                    report = _counted(report, taken)
+                    if len(taken) < self._rules.batch:
+                        break
+                if excess <= 0:
                     break
-            if excess <= 0:
-                break
         self._alarm_quota(hall_id, excess)
         return replace(report, unmet_bytes=report.unmet_bytes + max(0, excess))
 
@@ -194,12 +198,20 @@ class Retention:
 
     # --- row and mark ------------------------------------------------------------------------------------------------
     def _remove_batch(
-        self, hall_id: UUID, kinds: Sequence[str], part: Span, before_us: int, enough: int | None, rule: str
+        self,
+        hall_id: UUID,
+        kinds: Sequence[str],
+        part: Span,
+        before_us: int,
+        enough: int | None,
+        rule: str,
+        *,
+        sparing: bool = True,
     ) -> list[_Candidate]:
         """One transaction: the oldest removable rows of `kinds` in `part`, not more than `enough` bytes need."""
         with self._catalog.write() as conn:
             lock_holds(conn, hall_id)
-            found = [each for kind in kinds for each in self._candidates(conn, hall_id, kind, part, before_us)]
+            found = [each for kind in kinds for each in self._candidates(conn, hall_id, kind, part, before_us, sparing)]
             found.sort(key=lambda each: (each.t0_us, each.id))
             taken = _enough(found[: self._rules.batch], enough)
             for kind in kinds:
@@ -207,8 +219,9 @@ class Retention:
         return taken
 
     def _candidates(
-        self, conn: Connection, hall_id: UUID, kind: str, part: Span, before_us: int
+        self, conn: Connection, hall_id: UUID, kind: str, part: Span, before_us: int, sparing: bool
     ) -> Iterator[_Candidate]:
+        """Removable rows; `sparing` leaves out what a camera's own keeping rule keeps."""
         table, owner = _table(kind), _owner(kind)
         columns = (table.c.id, owner, table.c.t0_us, table.c.t1_us, table.c.bytes, table.c.sha256, table.c.location)
         query = _of_hall(kind, hall_id, *columns, *_role(kind)).where(table.c.t1_us <= before_us)
@@ -216,6 +229,8 @@ class Retention:
         # Nearly all rows are at one location: an index on it would lead the planner through all of them.
         query = query.where(table.c.location.concat("").in_(list(self._stores)))
         query = query.where(~_held(table, kind), ~self._kept_for_a_case(kind, table))
+        if sparing and kind == "segment":
+            query = query.where(~_kept_by_plan(self._clock.now_us()))
         for row in conn.execute(query.order_by(table.c.t0_us).limit(self._rules.batch)).all():
             yield _Candidate(
                 kind=kind,
@@ -387,6 +402,17 @@ def _held(table: Table, kind: str) -> ColumnElement[bool]:
     overlap = and_(holds.c.t0_us < table.c.t1_us, holds.c.t1_us > table.c.t0_us)
     obeyed = or_(mine, holds.c.subject_kind == "hall")
     return exists(select(holds.c.id).where(holds.c.released_us.is_(None), overlap, obeyed).correlate(table))
+
+
+def _kept_by_plan(now_us: int) -> ColumnElement[bool]:
+    """The camera's recording plan keeps the segment: by its own days, or by those of its keeping class."""
+    plans, classes, segments = tables.recording_plan, tables.retention_class, tables.segment
+    joined = plans.outerjoin(classes, classes.c.id == plans.c.retention_class_id)
+    own = plans.c.keep_days * literal(DAY_US, BigInteger)
+    by_class = func.coalesce(classes.c.days, 0) * literal(DAY_US, BigInteger)
+    kept = or_(segments.c.t1_us > now_us - own, segments.c.t1_us > now_us - by_class)
+    found = select(plans.c.channel_id).select_from(joined).where(plans.c.channel_id == tables.stream.c.channel_id, kept)
+    return exists(found.correlate(segments, tables.stream))
 
 
 def _sum(conn: Connection, query: Select[Any]) -> int:

@@ -112,6 +112,50 @@ def test_what_is_too_old_goes_with_a_leaf_each_and_the_rest_stays(any_hall: Hall
     assert_sound(any_hall, store)
 
 
+def keep(hall: Hall, *, days: int = 0, class_days: int = 0) -> None:
+    """Give the camera a plan with keeping rules."""
+    values: dict[str, Any] = {"mode": "always", "streams": "auto", "updated_us": 1, "keep_days": days}
+    with hall.catalog.write() as conn:
+        if class_days:
+            values["retention_class_id"] = class_id = new_id(hall.clock)
+            about = {"hall_id": hall.hall_id, "name": "重点部位", "days": class_days, "created_us": 1}
+            conn.execute(insert(tables.retention_class).values(id=class_id, **about))
+        conn.execute(insert(tables.recording_plan).values(channel_id=hall.channel_id, **values))
+
+
+@pytest.mark.parametrize(
+    ("days", "class_days", "kept_days"), [(45, 0, 45), (0, 90, 90), (45, 90, 90), (90, 45, 90), (7, 0, 30), (7, 3, 30)]
+)
+def test_the_longest_of_a_camera_s_rules_and_the_hall_s_wins(
+    any_hall: Hall, store: FaultyStore, days: int, class_days: int, kept_days: int
+) -> None:
+    keep(any_hall, days=days, class_days=class_days)
+    kept = record(any_hall, store, 2)
+    any_hall.clock.wall_us = kept[-1].t0_us + kept_days * DAY
+    assert retention(any_hall, store).run_once().removed_rows == 1  # the first one is that old now
+    assert all_ids(any_hall) == {kept[1].id}
+    any_hall.clock.advance(60)
+    assert retention(any_hall, store).run_once().removed_rows == 1
+    assert_sound(any_hall, store)
+
+
+def test_the_quota_takes_what_no_rule_keeps_before_what_one_does(any_hall: Hall, store: FaultyStore) -> None:
+    keep(any_hall, days=365)
+    record(any_hall, store, 3)
+    t0, ingest = any_hall.clock.now_us(), Ingest(any_hall.catalog, any_hall.clock, "c")
+    screen = any_hall.screen(t0, t0 + MINUTE, b"pictures")  # the youngest of all, and kept by no camera's rule
+    ingest.take_screen(store, screen, [t0], b"pictures")
+    with any_hall.catalog.read() as conn:
+        whole = int(conn.execute(select(func.sum(tables.stored.c.bytes))).scalar_one())
+    settings(any_hall, quota_bytes=whole - 1)
+    assert retention(any_hall, store).run_once().removed_rows == 1
+    assert len(all_ids(any_hall)) == 3
+    settings(any_hall, quota_bytes=1)
+    assert retention(any_hall, store).run_once().unmet_bytes == 0
+    assert all_ids(any_hall) == set()
+    assert_sound(any_hall, store)
+
+
 def test_screens_have_their_own_age(any_hall: Hall, store: FaultyStore) -> None:
     ingest, t0 = Ingest(any_hall.catalog, any_hall.clock, "c"), any_hall.clock.now_us()
     screen = any_hall.screen(t0, t0 + MINUTE, b"pictures")
@@ -350,10 +394,10 @@ class MeetingRetention(Retention):
 
     between: Iterator[None] | None = None
 
-    def _remove_batch(self, *arguments: Any) -> Any:
+    def _remove_batch(self, *arguments: Any, **named: Any) -> Any:
         if self.between is not None:
             next(self.between, None)
-        return super()._remove_batch(*arguments)
+        return super()._remove_batch(*arguments, **named)
 
 
 def test_a_hold_that_comes_between_two_batches_is_obeyed(any_hall: Hall, store: FaultyStore) -> None:
