@@ -55,6 +55,7 @@ MOST_MESSAGES = 1000
 """RTSP messages between two keep-alives: each costs a hundred times what a packet does, and cameras send few."""
 SHORTEST_KEEP_ALIVE_S = 2.0
 LONGEST_KEEP_ALIVE_S = 30.0
+_STRAY_MESSAGE = 16 * 1024  # what a message that cannot be read counts for: so much of it may have been looked at
 _MOST_SIGNINGS = 2
 _ANOTHER = "the camera answers with another transport than was asked for"
 _ANSWERED = "OPTIONS, GET_PARAMETER, SET_PARAMETER, ANNOUNCE"
@@ -279,6 +280,7 @@ class Session:
             message, length = self._reader.take(view)
         except MalformedMessage as error:
             if self._state is _State.PLAYING:
+                self._stray += _STRAY_MESSAGE
                 return self._skip(view)
             raise SourceFault(
                 GapReason.NO_MEDIA, f"the camera's answer cannot be read: {error.message}", unreadable=True

@@ -752,6 +752,14 @@ def test_stray_bytes_have_a_bound() -> None:
     fails(harness, b"L" * 1024, GapReason.NETWORK, "over 1048576 bytes that are neither RTSP nor RTP")
 
 
+def test_messages_that_cannot_be_read_have_a_bound() -> None:
+    harness = playing()
+    for _ in range(60):
+        harness.send(b"RTSP/1.0 x\n\n" + frame(0, b"\x80v"))
+    assert len(harness.track("video").packets) == 60
+    fails(harness, b"RTSP/1.0 x\n\n" * 10, GapReason.NETWORK, "over 1048576 bytes that are neither RTSP nor RTP")
+
+
 def test_the_longest_answer_is_taken_in_small_pieces() -> None:
     harness = Harness()
     harness.begin()
