@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from storage.clock import US
 
 _SENDER = struct.Struct(">IQI")
-_NTP_UNIX = 2_208_988_800  # seconds from 1900 to 1970
+NTP_UNIX = 2_208_988_800  # seconds from 1900 to 1970
 _ERA = 1 << 32  # seconds of an NTP era; the second begins on 2036-02-07
 _ERA_SOON_US = 2_051_222_400 * US  # 2035-01-01: from then on times of the second era are believed
 _SENDER_REPORT, _RECEIVER_REPORT, _DESCRIPTION, _GOODBYE = 200, 201, 202, 203
@@ -68,7 +68,7 @@ def unix_us(ntp: int, arrival_us: int) -> int | None:
         if ntp == 0 or arrival_us < _ERA_SOON_US:
             return None
         ntp += _ERA << 32
-    return ((ntp * US) >> 32) - _NTP_UNIX * US
+    return ((ntp * US) >> 32) - NTP_UNIX * US
 
 
 def receiver_report(ssrc: int, block: ReportBlock | None) -> bytes:

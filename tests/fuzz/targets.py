@@ -14,6 +14,7 @@ from deploy.virtual_camera import strip
 from screen_capture import container, decode
 from storage.clock import US
 from storage.errors import SunhallError
+from tests.fuzz.rtp_targets import RTP_TARGETS
 from tests.fuzz.rtsp import digest_challenge, rtsp_messages, rtsp_session, session_description
 
 CORPUS = Path(__file__).with_name("corpus")
@@ -77,6 +78,7 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
         soap,
         events,
         strip_bytes,
+        *RTP_TARGETS,
         rtsp_messages,
         rtsp_session,
         session_description,

@@ -1,0 +1,138 @@
+"""What a camera sends once it plays: RTP, each way of packing media, RTCP. What comes out must be sound as well."""
+
+from __future__ import annotations
+
+import base64
+import struct
+from collections.abc import Callable
+
+from camera_gateway.fmp4.nal import sample_is_whole
+from camera_gateway.packets import AccessUnit, AudioUnit, SenderReport, SourceCounters, SourceInfo, SourceSettings
+from camera_gateway.rtp import rtcp
+from camera_gateway.rtp.demultiplexer import Demultiplexer
+from camera_gateway.rtp.description import MediaDescription
+from camera_gateway.rtp.metadata import MOST_BYTES
+from camera_gateway.rtp.tracks import Track, make_track
+
+_SETS = ",".join(
+    base64.b64encode(bytes.fromhex(nal)).decode() for nal in ("6742c01eda0280bfe5c05a808080a0", "68ce3c80")
+)
+_H264 = MediaDescription("video", 96, "H264", 90_000, fmtp={"sprop-parameter-sets": _SETS})
+_H265 = MediaDescription("video", 96, "H265", 90_000)
+_AAC = MediaDescription("audio", 96, "MPEG4-GENERIC", 16_000, fmtp={"mode": "AAC-hbr", "config": "1408"})
+_G711 = MediaDescription("audio", 96, "PCMA", 8000, 2)
+_METADATA = MediaDescription("application", 96, "VND.ONVIF.METADATA", 90_000)
+
+
+class _Sound:
+    """A listener that checks what it is told."""
+
+    def __init__(self) -> None:
+        self._dts = self._time = -1
+
+    def opened(self, info: SourceInfo) -> None:
+        raise AssertionError("a track opens nothing")
+
+    def unit(self, unit: AccessUnit) -> None:
+        assert sample_is_whole(unit.data)
+        assert unit.dts > self._dts
+        assert unit.pts >= 0
+        assert unit.parameters.sps
+        self._dts = unit.dts
+
+    def audio(self, unit: AudioUnit) -> None:
+        assert unit.data
+        assert unit.time > self._time
+        self._time = unit.time
+
+    def metadata(self, document: bytes, arrival_us: int) -> None:
+        assert 0 < len(document) <= MOST_BYTES
+
+    def sender_report(self, report: SenderReport) -> None:
+        assert report.camera_us >= -rtcp.NTP_UNIX * 1_000_000
+
+    def failed(self, fault: Exception) -> None:
+        raise AssertionError("a track fails by raising")
+
+
+def _track(media: MediaDescription, *, ordered: bool = True) -> Track:
+    return make_track(media, SourceSettings("rtsp://192.0.2.1/"), _Sound(), SourceCounters(), ordered=ordered)
+
+
+def _payloads(media: MediaDescription, data: bytes, *, ordered: bool = True) -> None:
+    """Packets around payloads: a byte of flags, two of length, the payload, and so on."""
+    track = _track(media, ordered=ordered)
+    at, sequence, stamp = 0, 65_530, 2**32 - 3600
+    while at + 3 <= len(data):
+        flags, length = data[at], data[at + 1] << 8 | data[at + 2]
+        payload = data[at + 3 : at + 3 + length]
+        at += 3 + length
+        sequence += 1 + (flags >> 2 & 3) - (4 if flags & 0x20 else 0)
+        stamp += 1800 if flags & 2 else 0
+        kind = 96 | (0x80 if flags & 1 else 0)
+        packet = struct.pack(">BBHII", 0x80, kind, sequence & 0xFFFF, stamp & 0xFFFF_FFFF, flags >> 7) + payload
+        track.take(memoryview(packet), 0, len(packet), at * 1000, at / 1000)
+    track.report(0, 99.0)
+    track.flush()
+
+
+def rtp_stream(data: bytes) -> None:
+    """An interleaved stream, cut where its first byte says."""
+    track = _track(_H264)
+
+    def text(view: memoryview) -> int:
+        return bytes(view).find(b"\r\n\r\n") + 4 if b"\r\n\r\n" in bytes(view) else 0
+
+    demultiplexer = Demultiplexer(text)
+    demultiplexer.bind(0, track.take)
+    demultiplexer.bind(1, track.take_control)
+    size = data[0] * 8 + 1 if data else 1
+    for at in range(1, len(data), size):
+        demultiplexer.feed(memoryview(data[at : at + size]), at, at / 1000)
+    track.flush()
+
+
+def rtp_h264(data: bytes) -> None:
+    """Payloads of H.264."""
+    _payloads(_H264, data)
+
+
+def rtp_h264_udp(data: bytes) -> None:
+    """The same when packets may overtake each other."""
+    _payloads(_H264, data, ordered=False)
+
+
+def rtp_h265(data: bytes) -> None:
+    """Payloads of H.265."""
+    _payloads(_H265, data)
+
+
+def rtp_aac(data: bytes) -> None:
+    """Payloads of AAC."""
+    _payloads(_AAC, data)
+
+
+def rtp_g711(data: bytes) -> None:
+    """Payloads of G.711."""
+    _payloads(_G711, data)
+
+
+def rtp_metadata(data: bytes) -> None:
+    """Payloads of ONVIF metadata."""
+    _payloads(_METADATA, data)
+
+
+def rtcp_packets(data: bytes) -> None:
+    """A compound RTCP packet."""
+    track = _track(_H264)
+    for index in range(6):
+        packet = struct.pack(">BBHII", 0x80, 0xE0, index, index * 3600, 7) + b"\x65\x88"
+        track.take(memoryview(packet), 0, len(packet), 0, 0.0)
+    track.take_control(memoryview(data), 0, len(data), 1_795_000_000_000_000, 0.0)
+    track.report(0, 1.0)
+    track.flush()
+
+
+RTP_TARGETS: tuple[Callable[[bytes], None], ...] = (
+    *(rtp_stream, rtp_h264, rtp_h264_udp, rtp_h265, rtp_aac, rtp_g711, rtp_metadata, rtcp_packets),
+)
