@@ -120,9 +120,12 @@ test("sound that a browser cannot play makes no picture unplayable", () => {
 });
 
 test("sound follows the picture, and is silent at speeds that nobody understands", () => {
-  assert.deepEqual(follow(10, 10.05, 1), { silent: false, seekTo: null });
-  assert.deepEqual(follow(10, 10.5, 1), { silent: false, seekTo: 10.5 });
-  assert.deepEqual(follow(10, 10, 4), { silent: true, seekTo: null });
-  assert.deepEqual(follow(10, 10, 0.25), { silent: true, seekTo: null });
-  assert.deepEqual(follow(10, 10, 2), { silent: false, seekTo: null });
+  assert.deepEqual(follow(10, 10, 1), { silent: false, seekTo: null, rate: 1 });
+  assert.deepEqual(follow(10, 10.5, 1), { silent: false, seekTo: 10.5, rate: 1 });
+  assert.deepEqual(follow(10, 10, 4), { silent: true, seekTo: null, rate: 4 });
+  assert.deepEqual(follow(10, 12, 0.25), { silent: true, seekTo: null, rate: 0.25 });
+  const late = follow(10, 10.1, 2);
+  assert.equal(late.seekTo, null);
+  assert.ok(late.rate > 2.05 && late.rate <= 2.1);
+  assert.ok(follow(10, 9.9, 1).rate < 1);
 });

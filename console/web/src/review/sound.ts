@@ -3,7 +3,9 @@ import type { TimelineSegment } from "../core/types.ts";
 import { rangesOf } from "../live/gaps.ts";
 import { soundCodec, TrackFilter } from "./tracks.ts";
 
-const SEEK_BEYOND = 0.12;
+const SEEK_BEYOND = 0.25;
+const CORRECTION = 0.4;
+const MOST = 0.05;
 const SLOWEST = 0.5;
 const FASTEST = 2;
 
@@ -21,14 +23,27 @@ function mime(codec: string): string {
   return `audio/mp4; codecs="${codec}"`;
 }
 
-/** How the sound follows: where to put it, or null to leave it; at speeds that nobody understands it is silent. */
-export function follow(at: number, wanted: number, rate: number): { silent: boolean; seekTo: number | null } {
-  if (rate < SLOWEST || rate > FASTEST) return { silent: true, seekTo: null };
-  return { silent: false, seekTo: Math.abs(wanted - at) > SEEK_BEYOND ? wanted : null };
+interface Following {
+  silent: boolean;
+  seekTo: number | null;
+  rate: number;
+}
+
+/**
+ * How the sound follows the picture: where to put it, or null to leave it, and how fast it plays. At speeds that nobody
+ * understands it is silent.
+ */
+export function follow(at: number, wanted: number, rate: number): Following {
+  const silent = rate < SLOWEST || rate > FASTEST;
+  if (silent || Math.abs(wanted - at) > SEEK_BEYOND) return { silent, seekTo: silent ? null : wanted, rate };
+  const nudge = Math.max(-MOST, Math.min(MOST, (wanted - at) * CORRECTION));
+  return { silent, seekTo: null, rate: rate * (1 + nudge) };
 }
 
 interface Piece {
   bytes: Uint8Array<ArrayBuffer>;
+  /** Begins a file: what came before it may have been given up in its middle. */
+  first: boolean;
   type: string;
   offset: number;
 }
@@ -48,7 +63,7 @@ export class Sound {
   #filter = new TrackFilter("soun");
   #queue: (Piece | Removal)[] = [];
   #type = "";
-  #next = { type: "", offset: 0 };
+  #next = { type: "", offset: 0, first: true };
   #starting = false;
 
   constructor() {
@@ -61,13 +76,16 @@ export class Sound {
   /** The bytes that follow are of this segment, from its head on. */
   begin(segment: TimelineSegment): void {
     this.#filter = new TrackFilter("soun");
-    this.#next = { type: audible(segment) ? mime(soundCodec(segment.codec)) : "", offset: segment.t0_us / 1_000_000 };
+    const type = audible(segment) ? mime(soundCodec(segment.codec)) : "";
+    this.#next = { type, offset: segment.t0_us / 1_000_000, first: true };
   }
 
   take(bytes: Uint8Array): void {
     if (!this.#next.type || this.failed) return;
     const shown = this.#filter.take(bytes);
-    if (shown.length > 0) this.#queue.push({ bytes: shown, ...this.#next });
+    if (shown.length === 0) return;
+    this.#queue.push({ bytes: shown, ...this.#next });
+    this.#next = { ...this.#next, first: false };
     this.#pump();
   }
 
@@ -87,7 +105,7 @@ export class Sound {
     }
     if (this.audio.seeking) return;
     if (step.seekTo !== null) this.audio.currentTime = step.seekTo;
-    if (this.audio.playbackRate !== rate) this.audio.playbackRate = rate;
+    if (Math.abs(this.audio.playbackRate - step.rate) > 0.005) this.audio.playbackRate = step.rate;
     if (this.audio.paused && !this.#starting) this.#start();
   }
 
@@ -131,16 +149,14 @@ export class Sound {
   }
 
   #append(piece: Piece): void {
-    const buffer = this.#ready(piece.type);
-    if (buffer.timestampOffset !== piece.offset) {
-      buffer.abort();
-      buffer.timestampOffset = piece.offset;
-    }
+    const buffer = this.#ready(piece.type, piece.first);
+    if (piece.first) buffer.timestampOffset = piece.offset;
     buffer.appendBuffer(piece.bytes);
   }
 
-  #ready(type: string): SourceBuffer {
+  #ready(type: string, first: boolean): SourceBuffer {
     let buffer = this.#buffer;
+    if (buffer && first) buffer.abort();
     if (!buffer) {
       this.#media.duration = Number.POSITIVE_INFINITY;
       buffer = this.#media.addSourceBuffer(type);
@@ -148,7 +164,6 @@ export class Sound {
       buffer.addEventListener("updateend", () => this.#pump());
       this.#buffer = buffer;
     } else if (type !== this.#type) {
-      buffer.abort();
       buffer.changeType(type);
     }
     this.#type = type;
