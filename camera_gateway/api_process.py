@@ -57,7 +57,8 @@ def run_api(
     catalog = Catalog.open(settings.catalog, clock)
     gateway_id = own_node(catalog, settings.keys)
     staging = StagingFolder(settings.staging, gateway_id)
-    rules = SpaceRules(reserve_bytes=settings.recording.reserve_mb << 20)
+    horizon_s = round(settings.recording.forecast_alarm_h * 3600)
+    rules = SpaceRules(reserve_bytes=settings.recording.reserve_mb << 20, horizon_s=horizon_s)
     volume = DiskVolume(settings.data)
     guard = DiskGuard(volume, catalog, clock, rules, f"gateway:{gateway_id}")
     links: list[LinkServer] = []

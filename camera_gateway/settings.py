@@ -58,6 +58,8 @@ class RecordingSettings:
     sync_interval_s: float = option(2.0, "seconds between two syncs of open files: what a power cut can cost, plus 1 s")
     reserve_mb: int = option(2048, "MB kept free on the volume; below it new recording is refused with an alarm")
     ring_mb: int = option(16, "MB that may wait for the disk, per stream, before a run ends as disk_slow")
+    rings_mb: int = option(512, "MB that may wait for the disk in one worker, all streams together")
+    forecast_alarm_h: float = option(24.0, "hours until the reserve is reached, as free space falls now: alarm")
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +176,8 @@ def _positive(settings: GatewaySettings) -> None:
         "recording.segment_s": settings.recording.segment_s,
         "recording.sync_interval_s": settings.recording.sync_interval_s,
         "recording.ring_mb": settings.recording.ring_mb,
+        "recording.rings_mb": settings.recording.rings_mb,
+        "recording.forecast_alarm_h": settings.recording.forecast_alarm_h,
         "transcode.linger_s": settings.transcode.linger_s,
     }
     for key, value in values.items():

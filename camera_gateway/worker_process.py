@@ -93,7 +93,8 @@ def run_worker(settings: GatewaySettings, index: int, stop: threading.Event) -> 
 def _disk(settings: GatewaySettings, placement: Placement, ingest: Ingest, clock: Clock) -> DiskWriter:
     recording = settings.recording
     guard = FreeSpaceGuard(settings.staging, recording.reserve_mb << 20)
-    disk = DiskSettings(settings.staging, recording.sync_interval_s, recording.ring_mb << 20)
+    rings = (recording.ring_mb << 20, recording.rings_mb << 20)
+    disk = DiskSettings(settings.staging, recording.sync_interval_s, *rings)
     return DiskWriter(disk, placement, ingest, guard, clock)
 
 
