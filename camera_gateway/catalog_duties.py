@@ -47,6 +47,11 @@ class Duty:
         """Seconds to keep while the camera stands by."""
         return self.plan.pre_roll_s if self.plan.mode is RecordingMode.EVENT else EDGE_PRE_ROLL_S
 
+    @property
+    def metadata(self) -> bool:
+        """Whether ONVIF events matter to the plan, now or later: no edge of the day makes the camera connect anew."""
+        return self.plan.mode is RecordingMode.EVENT and self.plan.on_motion
+
 
 @dataclass(slots=True)
 class CatalogDuties:

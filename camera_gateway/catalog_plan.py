@@ -104,13 +104,15 @@ class CatalogPlan:
         with self._catalog.read() as conn:
             rows = self._rows(conn)
             decisions = self._duties.of(conn, {row["channel_id"]: row for row in rows}, now_us)
+        with_main = {row["channel_id"] for row in rows if row["recorded"] and row["role"] == "main"}
         devices: dict[UUID, DevicePlan] = {}
         plans = []
         for row in rows:
             owner = devices.get(row["device_id"])
             if owner is None:
                 owner = devices[row["device_id"]] = _device_plan(row)
-            plans.append(_stream_plan(row, owner, decisions[row["channel_id"]]))
+            listens = row["role"] == "main" or row["channel_id"] not in with_main  # events come once for each camera
+            plans.append(_stream_plan(row, owner, decisions[row["channel_id"]], listens=listens))
         self._tell_missing_years()
         return plans
 
@@ -163,7 +165,7 @@ def _device_plan(row: RowMapping) -> DevicePlan:
     return DevicePlan(*(row[name] for name in names))
 
 
-def _stream_plan(row: RowMapping, owner: DevicePlan, duty: Duty) -> StreamPlan:
+def _stream_plan(row: RowMapping, owner: DevicePlan, duty: Duty, *, listens: bool) -> StreamPlan:
     what = (row["id"], row["channel_id"], row["role"], row["uri"], row["transport"], row["codec"])
     if not row["recorded"]:
         return StreamPlan(*what, PlanMode.OFF, owner, planned=False, reason=NOT_PLANNED, engine=row["engine"])
@@ -176,7 +178,7 @@ def _stream_plan(row: RowMapping, owner: DevicePlan, duty: Duty) -> StreamPlan:
         pre_roll_s=duty.pre_roll_s,
         post_roll_s=duty.plan.post_roll_s,
         audio=duty.plan.audio,
-        metadata=duty.decision.metadata,
+        metadata=listens and duty.metadata,
         engine=row["engine"],
     )
 

@@ -54,7 +54,8 @@ class StreamPlan:
     """A motion's recording goes on so long after its end."""
     audio: bool = False
     metadata: bool = False
-    """ONVIF events of this camera may turn STANDBY into recording: the stream of events is wanted."""
+    """ONVIF motion of this camera turns STANDBY (and nothing else) into recording of all its planned streams: this
+    one brings the events. Changes with the plan only, not with the time of day."""
     engine: str = ""  # "" (automatic) | rtsp | libav
 
     @property

@@ -37,7 +37,6 @@ class Decision:
     mode: PlanMode
     reason: str = ""
     until_us: int | None = None
-    metadata: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,8 +134,8 @@ def _on_event(plan: CameraPlan, windows: Sequence[UUID], moment: Moment, closing
     end_us = _visit_until(plan, windows, moment) if plan.on_visit else None
     if end_us is not None:
         until_us = end_us if closing_us is None else min(end_us, closing_us)
-        return Decision(PlanMode.RECORD, "", until_us, plan.on_motion)
-    return Decision(PlanMode.STANDBY, NO_EVENT, closing_us, plan.on_motion)
+        return Decision(PlanMode.RECORD, until_us=until_us)
+    return Decision(PlanMode.STANDBY, NO_EVENT, closing_us)
 
 
 def _visit_until(plan: CameraPlan, windows: Sequence[UUID], moment: Moment) -> int | None:

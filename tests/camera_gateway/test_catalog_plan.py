@@ -202,6 +202,9 @@ def test_on_event_a_camera_stands_by_and_its_windows_visit_records(world: World)
     world.see(window_id)
     idle = world.main("2026-11-20T10:00")
     assert (idle.mode, idle.metadata, idle.pre_roll_s, idle.post_roll_s) == (PlanMode.STANDBY, True, 15, 40)
+    with world.hall.catalog.write() as conn:
+        conn.execute(update(tables.stream).values(recorded=True))
+    assert [one.metadata for one in world.plan.streams() if one.role == "sub"] == [False]  # the main one brings them
     world.happen(EventKind.CALLED, "2026-11-20T10:01", window_id)
     assert world.main("2026-11-20T10:01").mode is PlanMode.RECORD
     assert world.main("2026-11-20T10:31:39").mode is PlanMode.RECORD

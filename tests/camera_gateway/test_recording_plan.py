@@ -199,19 +199,19 @@ def test_an_extension_ends_where_the_next_period_begins() -> None:
 def test_on_event_a_camera_stands_by_and_records_while_its_window_is_busy() -> None:
     ten = at("2026-11-20T10:00")
     busy = {ONE: [Span(ten, ten + 5 * MINUTE)]}
-    assert ask(EVENT, ten - 1, ONE, busy=busy) == Decision(PlanMode.STANDBY, "no_event", None, metadata=True)
+    assert ask(EVENT, ten - 1, ONE, busy=busy) == Decision(PlanMode.STANDBY, "no_event", None)
     until = ten + 5 * MINUTE + 30 * US
-    assert ask(EVENT, ten, ONE, busy=busy) == Decision(PlanMode.RECORD, "", until, metadata=True)
+    assert ask(EVENT, ten, ONE, busy=busy) == Decision(PlanMode.RECORD, "", until)
     assert ask(EVENT, until - 1, ONE, busy=busy).mode is PlanMode.RECORD
     assert ask(EVENT, until, ONE, busy=busy).mode is PlanMode.STANDBY
     assert ask(replace(EVENT, on_visit=False), ten, ONE, busy=busy).mode is PlanMode.STANDBY
-    assert not ask(replace(EVENT, on_motion=False), ten - 1, ONE, busy=busy).metadata
+    assert ask(replace(EVENT, on_motion=False), ten - 1, ONE, busy=busy).mode is PlanMode.STANDBY
 
 
 def test_on_event_within_a_schedule_rests_outside_it() -> None:
     plan = replace(EVENT, schedule_id=LATE)
     assert ask(plan, "10:00", ONE).mode is PlanMode.OFF
-    assert ask(plan, "13:00", ONE) == Decision(PlanMode.STANDBY, "no_event", at("2026-11-20T20:00"), metadata=True)
+    assert ask(plan, "13:00", ONE) == Decision(PlanMode.STANDBY, "no_event", at("2026-11-20T20:00"))
 
 
 def test_what_nothing_could_ever_start_is_recorded() -> None:
