@@ -302,7 +302,7 @@ def _cases(shared: _Shared) -> _Group:
     relay = LiveRelay(lambda gateway_id, events: GatewayLink(gateway_id, shared.ports.live, events, clock), clock)
     live = LiveParts(relay, LiveStreams(catalog), footage, views, clock, guard.recheck, guard.with_purpose)
     reader = MediaReader(catalog, shared.ports.stores, shared.ports.staged)
-    media = Media(catalog, reader, footage, views, clock)
+    media = Media(catalog, reader, shared.ports.gateway, footage, views, clock)
     screens = Screens(catalog, reader, footage, views, clock)
     routers = [
         intake_router(sources, Intake(catalog, clock, binder), guard),

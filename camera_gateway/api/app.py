@@ -208,6 +208,11 @@ def _add_state_routes(app: FastAPI, api: GatewayApi) -> None:
         api.link.tell_refresh()
         return {}
 
+    @app.get("/v1/stats", dependencies=[signed])
+    async def stats() -> dict[str, Any]:
+        told = [worker.to_json()["streams"] for _age_s, worker in api.observer.fleet.latest()]
+        return {"streams": {key: row for rows in told for key, row in rows.items()}}
+
     @app.get("/v1/health", dependencies=[signed])
     async def told_health() -> dict[str, Any]:
         around = await run_in_threadpool(api.observer.look_around)

@@ -38,6 +38,15 @@ def router(cameras: Cameras, guard: Guard) -> APIRouter:
     def read_camera(camera_id: UUID, actor: Annotated[Actor, guard.actor(Action.CAMERAS_READ)]) -> dict[str, Any]:
         return cameras.read(camera_id)
 
+    @routes.get(
+        "/{camera_id}/counters",
+        summary="What was counted of a camera's streams",
+        description="Frames, bytes, lost packets, reconnects, the last fault and measured rates, since the gateway "
+        "started, asked of it now. `counted` is null for a stream that it does not read.",
+    )
+    def read_counters(camera_id: UUID, actor: Annotated[Actor, guard.actor(Action.CAMERAS_READ)]) -> dict[str, Any]:
+        return cameras.counters(camera_id)
+
     @routes.patch("/{camera_id}", summary="Rename a camera", description="Changes the camera's name.")
     def change_camera(
         camera_id: UUID, body: CameraChangeBody, actor: Annotated[Actor, guard.actor(Action.CAMERAS_MANAGE)]

@@ -111,6 +111,15 @@ def router(devices: Devices, guard: Guard) -> APIRouter:
         return devices.discover(actor, body.mode, body.subnets)
 
     @routes.post(
+        "/warm",
+        status_code=204,
+        summary="A probe will come soon",
+        description="Lets the gateway make ready what probing needs, while somebody types an address.",
+    )
+    def warm(actor: Annotated[Actor, guard.actor(Action.CAMERAS_MANAGE)]) -> None:
+        devices.warm()
+
+    @routes.post(
         "/probe",
         summary="Look at a device",
         description="Logs in and answers what it is, its channels and a picture. 422 with a DeviceFault code.",

@@ -62,6 +62,17 @@ def router(timelines: Timelines, media: Media, screens: Screens, guard: Guard) -
         return StreamingResponse(found.pieces, status_code=status, media_type="video/mp4", headers=headers)
 
     @routes.get(
+        "/media/segments/{segment_id}/converted",
+        summary="A camera segment as H.264",
+        description="A viewing copy of an H.265 segment, at most 640 x 360 and without sound, made while it is sent. "
+        "404 `not_convertible` where the original plays or none are made, 503 `transcoder_busy`. Needs a purpose.",
+        response_class=StreamingResponse,
+    )
+    def read_converted(segment_id: UUID, actor: Annotated[Actor, viewer]) -> Response:
+        pieces = media.open_converted(actor, segment_id)
+        return StreamingResponse(pieces, media_type="video/mp4", headers={"X-Sunhall-Derived": "h264", **PRIVATE})
+
+    @routes.get(
         "/media/streams/{stream_id}/segments",
         summary="Segments of a stream",
         description="Segments and coverage of at most 25 hours. Needs a purpose.",

@@ -27,6 +27,8 @@ from storage.model import CameraRole, DerivedState, GapReason, LiveState
 STATE_LIFE_US = 35 * US
 """The gateway writes states every 10 s; older ones mean that the gateway itself is silent."""
 GATEWAY_SILENT = "gateway_silent"
+_SEEN = ("engine", "engine_note", "transport", "fps_milli", "bitrate_kbit", "clock_offset_us", "clock_error_us")
+"""What the gateway measures of a stream and writes into its state."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +56,23 @@ class Cameras:
         return {
             **found,
             "device": {"id": found["device_id"], **about, "auth_blocked": row["auth_failures"] >= MOST_AUTH_FAILURES},
+        }
+
+    def counters(self, camera_id: UUID) -> dict[str, Any]:
+        """What the gateway counted of the camera's streams since it started: frames, loss, reconnects, last fault.
+
+        A stream that it does not read now has `counted` null. Raises NotFound, Unavailable.
+        """
+        with self.catalog.read() as conn:
+            _require(conn, camera_id)
+            streams = _streams(conn, camera_id).get(camera_id, [])
+            query = select(device.c.gateway_id).join(channel).where(channel.c.id == camera_id)
+            gateway_id = conn.execute(query).scalar_one()
+        told = self.gateway.stats(gateway_id)["streams"]
+        return {
+            "streams": [
+                {"id": str(item["id"]), "role": item["role"], "counted": told.get(str(item["id"]))} for item in streams
+            ]
         }
 
     def rename(self, actor: Actor, camera_id: UUID, name: str) -> dict[str, Any]:
@@ -136,6 +155,7 @@ def _streams(conn: Connection, camera_id: UUID | None) -> dict[UUID, list[Mappin
             state.c.recording_cause,
             state.c.recording_since_us,
             state.c.updated_us,
+            *(state.c[name].label(f"seen_{name}") for name in _SEEN),
         )
         .outerjoin(state, state.c.stream_id == stream.c.id)
         .order_by(stream.c.role)
@@ -159,14 +179,32 @@ def _camera(
         "enabled": row["enabled"],
         "live": _live(streams, now_us, enabled=row["enabled"]),
         "recording": _recording(streams, now_us, enabled=row["enabled"]),
-        "streams": [_stream(item) for item in streams],
+        "streams": [_stream(item, now_us) for item in streams],
+        "clock": _clock(streams, now_us),
         "windows": windows,
     }
 
 
-def _stream(item: Mapping[Any, Any]) -> dict[str, Any]:
+def _stream(item: Mapping[Any, Any], now_us: int) -> dict[str, Any]:
     names = ("role", "codec", "width", "height", "fps_milli", "gop_ms", "recorded")
-    return {"id": str(item["id"]), **{name: item[name] for name in names}}
+    fresh = item["updated_us"] is not None and now_us - item["updated_us"] <= STATE_LIFE_US
+    seen = {name: item[f"seen_{name}"] for name in _SEEN} if fresh else None
+    return {"id": str(item["id"]), **{name: item[name] for name in names}, "seen": seen}
+
+
+def _clock(streams: list[Mapping[Any, Any]], now_us: int) -> dict[str, int] | None:
+    """How far the camera's clock is off, by the stream that knows it best; None: nobody knows."""
+    known = [
+        (item["seen_clock_error_us"], item["seen_clock_offset_us"])
+        for item in streams
+        if item["seen_clock_offset_us"] is not None
+        and item["seen_clock_error_us"] is not None
+        and now_us - item["updated_us"] <= STATE_LIFE_US
+    ]
+    if not known:
+        return None
+    error_us, offset_us = min(known)
+    return {"offset_us": offset_us, "error_us": error_us}
 
 
 def _live(streams: list[Mapping[Any, Any]], now_us: int, *, enabled: bool) -> dict[str, Any]:

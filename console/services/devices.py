@@ -107,6 +107,13 @@ class Devices:
         note = "local_subnet_only" if mode == "multicast" and not found else None
         return {"devices": found, "searched": int(answer.get("searched", 0)), "note": note}
 
+    def warm(self) -> None:
+        """Somebody is about to look for a device. A gateway that is away will say so when it matters."""
+        try:
+            self.gateway.warm()
+        except SunhallError as error:
+            log.info("gateway_warm_missed", extra={"fields": {"code": error.code}})
+
     def probe(self, actor: Actor, at: Credentials) -> dict[str, Any]:
         """What a device is, with a picture; nothing is kept.
 

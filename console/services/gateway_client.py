@@ -14,7 +14,7 @@ from sqlalchemy import select
 from storage.archive.catalog import Catalog
 from storage.archive.tables import node
 from storage.clock import Clock
-from storage.errors import DeviceError, DeviceFault, InvalidInput, ObjectMissing, SunhallError, Unavailable
+from storage.errors import DeviceError, DeviceFault, InvalidInput, NotFound, ObjectMissing, SunhallError, Unavailable
 from storage.identity.requests import Signer, sign_headers
 
 JSON_LIMIT = 16 << 20
@@ -61,6 +61,21 @@ class Gateway(Protocol):
         """Tell it to read the devices again now; when it is away it will do so by itself."""
         ...
 
+    def warm(self) -> None:
+        """A probe will come soon: let it be ready. Raises Unavailable."""
+        ...
+
+    def stats(self, gateway_id: UUID) -> dict[str, Any]:
+        """What a gateway measures of its streams: `{"streams": {id: {...}}}`. Raises Unavailable."""
+        ...
+
+    def converted(self, gateway_id: UUID, segment_id: UUID) -> Iterator[bytes]:
+        """A recorded H.265 segment as H.264, while it is made; the first piece is there when this returns.
+
+        Raises NotFound (it needs none, or none are made), InvalidInput (it cannot be transcoded), Unavailable.
+        """
+        ...
+
     def health(self) -> dict[str, Any]:
         """Its own account of itself. Raises Unavailable."""
         ...
@@ -104,6 +119,17 @@ class HttpGateway:
     def refresh(self) -> None:
         self._request("POST", "/v1/refresh", b"{}", JSON_LIMIT)
 
+    def warm(self) -> None:
+        self._request("POST", "/v1/warm", b"{}", JSON_LIMIT)
+
+    def stats(self, gateway_id: UUID) -> dict[str, Any]:
+        return _object(self._request("GET", "/v1/stats", b"", JSON_LIMIT, gateway_id))
+
+    def converted(self, gateway_id: UUID, segment_id: UUID) -> Iterator[bytes]:
+        pieces = self._convert(self.url_of(gateway_id), f"/v1/segments/{segment_id}/converted")
+        first = next(pieces, b"")
+        return _chained(first, pieces)
+
     def health(self) -> dict[str, Any]:
         return _object(self._request("GET", "/v1/health", b"", JSON_LIMIT))
 
@@ -144,16 +170,27 @@ class HttpGateway:
     def _ask(self, target: str, body: Mapping[str, Any]) -> dict[str, Any]:
         return _object(self._request("POST", target, json.dumps(body).encode(), JSON_LIMIT))
 
-    def _request(self, method: str, target: str, body: bytes, limit: int) -> bytes:
+    def _request(self, method: str, target: str, body: bytes, limit: int, gateway_id: UUID | None = None) -> bytes:
         headers = self.signed(method, target, body) | ({"Content-Type": "application/json"} if body else {})
         try:
-            with self._client.stream(method, self.url_of() + target, content=body, headers=headers) as answer:
+            with self._client.stream(method, self.url_of(gateway_id) + target, content=body, headers=headers) as answer:
                 data = _read_capped(answer, limit)
                 if answer.status_code >= 400:
                     raise gateway_error(answer.status_code, data)
                 return data
         except httpx.TimeoutException as error:
             raise Unavailable("gateway_slow", "the camera gateway did not answer in time") from error
+        except httpx.HTTPError as error:
+            raise Unavailable("gateway_away", "the camera gateway does not answer: is it running?") from error
+
+    def _convert(self, url: str, target: str) -> Iterator[bytes]:
+        try:
+            with self._client.stream("GET", url + target, headers=self.signed("GET", target)) as answer:
+                if answer.status_code == 404:
+                    raise NotFound("not_convertible", "the gateway makes no H.264 of that segment")
+                if answer.status_code >= 400:
+                    raise gateway_error(answer.status_code, _read_capped(answer, JSON_LIMIT))
+                yield from answer.iter_bytes(PIECE)
         except httpx.HTTPError as error:
             raise Unavailable("gateway_away", "the camera gateway does not answer: is it running?") from error
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 from uuid import UUID
 
-from console.services.live_viewer import FRAGMENT, HEAD, INIT, KEY, Channel, Viewer
+from console.services.live_viewer import FRAGMENT, HEAD, INIT, KEY, Channel, StreamKey, Viewer
 from storage.clock import Clock
 from storage.errors import MediaError
 from storage.model import GapReason, LiveState
@@ -23,7 +23,7 @@ MAX_CHANNEL = 0xFFFF
 AWAY = "gateway_away"
 """The cause of states while a gateway does not answer."""
 _STATE = ("live", "cause", "since_us", "recording", "recording_since_us")
-_INFO = ("stream", "role", "codec", "width", "height")
+_INFO = ("stream", "role", "codec", "width", "height", "derived")
 
 
 class Link(Protocol):
@@ -64,9 +64,9 @@ OpenLink = Callable[[UUID, LinkEvents], Link]
 
 @dataclass(slots=True)
 class _Stream:
-    """One stream of a gateway, watched by at least one viewer."""
+    """One stream of a gateway, watched by at least one viewer, as it is or transcoded."""
 
-    id: UUID
+    id: StreamKey
     upstream: int
     state: dict[str, Any]
     info: dict[str, Any] | None = None
@@ -82,15 +82,15 @@ class _Gateway:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self.link: Link | None = None
-        self.streams: dict[UUID, _Stream] = {}
+        self.streams: dict[StreamKey, _Stream] = {}
         self._by_number: dict[int, _Stream] = {}
         self._next = 0
 
-    def watch(self, stream_id: UUID) -> _Stream:
-        stream = self.streams.get(stream_id)
+    def watch(self, wanted: StreamKey) -> _Stream:
+        stream = self.streams.get(wanted)
         if stream is None:
-            stream = _Stream(stream_id, self._free_number(), self._unknown(LiveState.CONNECTING, ""))
-            self.streams[stream_id] = self._by_number[stream.upstream] = stream
+            stream = _Stream(wanted, self._free_number(), self._unknown(LiveState.CONNECTING, ""))
+            self.streams[wanted] = self._by_number[stream.upstream] = stream
             self._subscribe(stream)
         return stream
 
@@ -119,7 +119,7 @@ class _Gateway:
             return
         match message.get("op"):
             case "info":
-                stream.info = {name: message.get(name) for name in _INFO}
+                stream.info = {name: message[name] for name in _INFO if name in message}
                 for channel in stream.channels:
                     _say_info(channel, stream)
             case "state":
@@ -151,7 +151,8 @@ class _Gateway:
 
     def _subscribe(self, stream: _Stream) -> None:
         if self.link is not None:
-            self.link.send({"op": "subscribe", "channel": stream.upstream, "stream": str(stream.id)})
+            asked = {"op": "subscribe", "channel": stream.upstream, "stream": str(stream.id.stream_id)}
+            self.link.send(asked | ({"transcode": True} if stream.id.transcode else {}))
 
     def _tell_state(self, stream: _Stream, state: dict[str, Any]) -> None:
         stream.state = state
@@ -186,20 +187,31 @@ class LiveRelay:
         self._open_link = open_link
         self._clock = clock
         self._gateways: dict[UUID, _Gateway] = {}
-        self._homes: dict[UUID, _Gateway] = {}
+        self._homes: dict[StreamKey, _Gateway] = {}
 
     def subscribe(
-        self, viewer: Viewer, number: int, gateway_id: UUID, stream_id: UUID, *, keys_only: bool = False
+        self,
+        viewer: Viewer,
+        number: int,
+        gateway_id: UUID,
+        stream_id: UUID,
+        *,
+        keys_only: bool = False,
+        transcode: bool = False,
     ) -> None:
-        """Send a stream on a viewer's channel: info, state, init, the group kept, then every frame as it comes."""
+        """Send a stream on a viewer's channel: info, state, init, the group kept, then every frame as it comes.
+
+        `transcode` asks for H.265 as H.264, which the gateway makes for it.
+        """
         self.unsubscribe(viewer, number)
         gateway = self._gateways.get(gateway_id)
         if gateway is None:
             gateway = self._gateways[gateway_id] = _Gateway(self._clock)
             gateway.link = self._open_link(gateway_id, gateway)
-        stream = gateway.watch(stream_id)
-        self._homes[stream_id] = gateway
-        channel = Channel(number, stream_id, keys_only, viewer)
+        wanted = StreamKey(stream_id, transcode)
+        stream = gateway.watch(wanted)
+        self._homes[wanted] = gateway
+        channel = Channel(number, wanted, keys_only, viewer)
         viewer.channels[number] = channel
         stream.channels.append(channel)
         if stream.info is not None:
@@ -215,12 +227,12 @@ class LiveRelay:
         if channel is None:
             return
         viewer.forget(number)
-        gateway = self._homes[channel.stream_id]
-        stream = gateway.streams[channel.stream_id]
+        gateway = self._homes[channel.stream]
+        stream = gateway.streams[channel.stream]
         stream.channels.remove(channel)
         if not stream.channels:
             gateway.unwatch(stream)
-            del self._homes[channel.stream_id]
+            del self._homes[channel.stream]
 
     def leave(self, viewer: Viewer) -> None:
         """The viewer's socket is gone."""

@@ -116,9 +116,6 @@ class LiveSession:
         if len(self._watching) >= MAX_CHANNELS:
             raise InvalidInput("too_many_channels", f"one socket carries {MAX_CHANNELS} streams", limit=MAX_CHANNELS)
         choice = await asyncio.to_thread(self._open, message)
-        if not choice.playable and "stream" not in message:
-            self._refuse(channel, LiveState.UNSUPPORTED, "codec")
-            return
         self._watching[channel] = (choice.stream_id, self._parts.clock.now_us())
         self._note(channel)
         self._parts.relay.subscribe(
@@ -127,6 +124,7 @@ class LiveSession:
             choice.gateway_id,
             choice.stream_id,
             keys_only=message.get("keys_only") is True,
+            transcode=_needs_h264(choice, message),
         )
 
     def _open(self, message: dict[str, Any]) -> StreamChoice:
@@ -134,6 +132,8 @@ class LiveSession:
         self._actor = self._parts.recheck(self._actor, Action.LIVE_VIEW)
         choice = self._choose(message)
         detail = {"stream": str(choice.stream_id), "role": choice.role}
+        if _needs_h264(choice, message):
+            detail["derived"] = "h264"
         self._parts.audit.record(self._actor, "live_view", f"camera:{choice.camera_id}", detail)
         return choice
 
@@ -167,6 +167,13 @@ class LiveSession:
             recording=GapReason.UNKNOWN.value,
             recording_since_us=now_us,
         )
+
+
+def _needs_h264(choice: StreamChoice, message: dict[str, Any]) -> bool:
+    """Whether the browser needs that stream transcoded: it says so, or the camera it named has only H.265."""
+    if "stream" in message:
+        return message.get("transcode") is True and not choice.playable
+    return not choice.playable and message.get("h265") is not True
 
 
 def _message(text: str) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from storage.archive.tables import channel, device, stream
 from storage.errors import NotFound
 
 PLAYABLE = "h264"
-"""What every browser plays live; H.265 goes by its substream."""
+"""What every browser plays live; H.265 goes by its substream, or transcoded."""
 
 
 class Quality(StrEnum):

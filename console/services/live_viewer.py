@@ -7,7 +7,7 @@ import json
 import struct
 from collections import deque
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 HEAD = struct.Struct(">HBB")
@@ -21,12 +21,19 @@ CONTROL_BYTES = 1 << 20
 """A viewer that lets so many bytes of control messages wait is not reading at all: its socket is closed."""
 
 
+class StreamKey(NamedTuple):
+    """A stream as it is, or what the gateway makes of it."""
+
+    stream_id: UUID
+    transcode: bool
+
+
 @dataclass(slots=True, eq=False)
 class Channel:
     """One stream on one viewer's socket."""
 
     number: int
-    stream_id: UUID
+    stream: StreamKey
     keys_only: bool
     viewer: Viewer
     waiting: bool = True  # for a key frame

@@ -16,7 +16,7 @@ from console.services.view_log import ViewLog
 from storage.archive import queries
 from storage.archive.catalog import Catalog
 from storage.archive.media import MediaKind
-from storage.archive.tables import segment, stream
+from storage.archive.tables import channel, device, segment, stream
 from storage.clock import US, Clock
 from storage.errors import InvalidInput, NotFound
 from storage.model import CameraSegment, Span
@@ -31,6 +31,12 @@ class Reader(Protocol):
     def open(self, kind: MediaKind, object_id: UUID, start: int = 0, length: int | None = None) -> Iterator[bytes]: ...
 
 
+class Converter(Protocol):
+    """Makes viewing copies of H.265 segments (`gateway_client.HttpGateway`)."""
+
+    def converted(self, gateway_id: UUID, segment_id: UUID) -> Iterator[bytes]: ...
+
+
 @dataclass(frozen=True, slots=True)
 class SegmentBytes:
     """Part of a segment on its way to a browser. No transaction is open."""
@@ -43,9 +49,18 @@ class SegmentBytes:
 class Media:
     """Serves camera footage. Blocking; thread-safe."""
 
-    def __init__(self, catalog: Catalog, reader: Reader, audit: FootageAudit, views: ViewLog, clock: Clock) -> None:
+    def __init__(
+        self,
+        catalog: Catalog,
+        reader: Reader,
+        converter: Converter,
+        audit: FootageAudit,
+        views: ViewLog,
+        clock: Clock,
+    ) -> None:
         self._catalog = catalog
         self._reader = reader
+        self._converter = converter
         self._audit = audit
         self._views = views
         self._clock = clock
@@ -68,6 +83,20 @@ class Media:
         pieces = self._reader.open("segment", segment_id, chosen.start, chosen.length)
         self._views.note(actor, "camera", row.stream_id, Span(row.t0_us, row.t1_us))
         return SegmentBytes(chosen, etag, pieces)
+
+    def open_converted(self, actor: Actor, segment_id: UUID) -> Iterator[bytes]:
+        """A viewing copy of an H.265 segment, for browsers that cannot play the original; on record as derived.
+
+        Raises:
+            NotFound: `segment_not_found`, or `not_convertible`: it is no H.265, or the gateway makes none.
+            InvalidInput, Unavailable: it cannot be transcoded, or not now.
+        """
+        row = self._row(segment_id)
+        detail = {"stream": str(row.stream_id), "t0_us": row.t0_us, "t1_us": row.t1_us, "derived": "h264"}
+        self._audit.record(actor, "segment_view", f"segment:{segment_id}", detail)
+        pieces = self._converter.converted(self._gateway_of(row.stream_id), segment_id)
+        self._views.note(actor, "camera", row.stream_id, Span(row.t0_us, row.t1_us))
+        return pieces
 
     def list_segments(self, actor: Actor, stream_id: UUID, span: Span) -> dict[str, Any]:
         """The stream's segments and coverage in `span`.
@@ -93,6 +122,19 @@ class Media:
             "segments": [shown_segment(item) for item in found],
             "coverage": [shown_span(item.t0_us, item.t1_us, item.state, item.detail) for item in coverage],
         }
+
+    def _gateway_of(self, stream_id: UUID) -> UUID:
+        query = (
+            select(device.c.gateway_id)
+            .join(channel, channel.c.device_id == device.c.id)
+            .join(stream, stream.c.channel_id == channel.c.id)
+            .where(stream.c.id == stream_id)
+        )
+        with self._catalog.read() as conn:
+            found: UUID | None = conn.execute(query).scalars().first()
+        if found is None:
+            raise NotFound("not_convertible", "no gateway knows that stream")
+        return found
 
     def _row(self, segment_id: UUID) -> Row[Any]:
         with self._catalog.read() as conn:

@@ -41,6 +41,7 @@ from storage.errors import NotPermitted, Unavailable
 from storage.ids import new_id
 from storage.model import CameraSegment, PurposeCode, Role, ScreenSegment
 from tests.fakes.archive import Hall
+from tests.fakes.console_gateway import FakeGateway
 
 
 class FakeSessions:
@@ -132,6 +133,7 @@ class FootageWorld:
         self.store = MemoryStore()
         self.ingest = Ingest(self.catalog, self.clock, "recorder")
         self.staged = FakeStaged()
+        self.converter = FakeGateway()
         self.reader = WatchedReader(MediaReader(self.catalog, {self.store.location: self.store}, self.staged))
         self.views = ViewLog(self.catalog, self.clock)
         self.audit = FootageAudit(self.catalog, FailingAudit(self.clock), self.clock)
@@ -146,10 +148,11 @@ class FootageWorld:
 
     def _browser(self) -> Browser:
         parts = (self.catalog, self.reader, self.audit, self.views, self.clock)
+        media = Media(self.catalog, self.reader, self.converter, self.audit, self.views, self.clock)
         timelines = Timelines(self.catalog, self.audit, self.clock)
         app = create_app(
             [
-                media_routes.router(timelines, Media(*parts), Screens(*parts), self.guard),
+                media_routes.router(timelines, media, Screens(*parts), self.guard),
                 case_routes.router(Cases(self.catalog), self.guard),
             ],
             version="0",

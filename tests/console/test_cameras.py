@@ -35,10 +35,10 @@ def stream_id(world: ConsoleWorld, role: str = "main") -> UUID:
         return found
 
 
-def write_state(world: ConsoleWorld, role: str, live: str, recording: str) -> None:
+def write_state(world: ConsoleWorld, role: str, live: str, recording: str, **seen: Any) -> None:
     now = world.clock.now_us()
     values: dict[str, Any] = {"live": live, "live_cause": "", "live_since_us": now - 5}
-    values |= {"recording": recording, "recording_cause": "refused by the host", "recording_since_us": now - 7}
+    values |= {"recording": recording, "recording_cause": "refused by the host", "recording_since_us": now - 7} | seen
     with world.catalog.write() as conn:
         conn.execute(insert(stream_state).values(stream_id=stream_id(world, role), updated_us=now, **values))
 
@@ -63,6 +63,33 @@ def test_states_are_the_gateway_s_while_it_writes_them(hall: ConsoleWorld, camer
     assert shown["recording"]["state"] == "unknown"
     problem = hall.person("supervisor").get("/api/problems").json()["problems"][0]
     assert (problem["kind"], problem["count"]) == ("gateway_silent", 1)
+
+
+def test_what_the_gateway_measures_is_shown_while_it_is_fresh(hall: ConsoleWorld, camera_id: str) -> None:
+    assert (read(hall, camera_id)["clock"], read(hall, camera_id)["streams"][0]["seen"]) == (None, None)
+    measured = {"engine": "libav", "engine_note": "no SETUP", "transport": "udp", "fps_milli": 24_950}
+    measured |= {"bitrate_kbit": 3_400, "clock_offset_us": 75_000_000, "clock_error_us": 40_000}
+    write_state(hall, "main", "live", "recorded", **measured)
+    write_state(hall, "sub", "live", "recorded", clock_offset_us=75_100_000, clock_error_us=900_000)
+    shown = read(hall, camera_id)
+    assert shown["streams"][0]["seen"] == measured
+    assert shown["clock"] == {"offset_us": 75_000_000, "error_us": 40_000}, "the one that is known best"
+
+    hall.clock.advance(60)
+    shown = read(hall, camera_id)
+    assert (shown["clock"], shown["streams"][0]["seen"]) == (None, None)
+
+
+def test_counters_are_the_gateway_s_of_now(hall: ConsoleWorld, camera_id: str) -> None:
+    main = stream_id(hall)
+    hall.gateway.counted[main] = {"lost": 4, "reconnects": 2, "last_cause": "network"}
+    path = f"/api/cameras/{camera_id}/counters"
+    told = hall.person("supervisor").get(path).json()["streams"]
+    assert [(row["role"], row["counted"]) for row in told] == [("main", hall.gateway.counted[main]), ("sub", None)]
+
+    hall.gateway.away = True
+    assert hall.person("supervisor").get(path).status_code == 503
+    assert hall.person("supervisor").get(f"/api/cameras/{UUID(int=1)}/counters").status_code == 404
 
 
 def test_a_camera_that_is_not_recorded_is_a_problem_once(hall: ConsoleWorld, camera_id: str) -> None:

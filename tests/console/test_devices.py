@@ -80,6 +80,14 @@ def test_registering_makes_rows_and_the_gateway_is_told(hall: ConsoleWorld, mana
     assert hall.gateway.password.encode() not in bytes(box)
 
 
+def test_the_gateway_is_warmed_and_nobody_minds_when_it_is_away(hall: ConsoleWorld, manager: Browser) -> None:
+    assert manager.post("/api/devices/warm", {}).status_code == 204
+    assert hall.gateway.warmed == 1
+    hall.gateway.away = True
+    assert manager.post("/api/devices/warm", {}).status_code == 204
+    assert hall.person("supervisor").post("/api/devices/warm", {}).status_code == 403
+
+
 def test_the_same_device_is_not_registered_twice(hall: ConsoleWorld, manager: Browser) -> None:
     device_id = register(hall, manager).json()["device"]["id"]
     again = register(hall, manager)

@@ -15,7 +15,7 @@ from console.services.gateway_client import HttpGateway, ProbeRequest
 from storage.archive.catalog import Catalog
 from storage.archive.tables import node
 from storage.clock import FakeClock
-from storage.errors import DeviceError, InvalidInput, ObjectMissing, SunhallError, Unavailable
+from storage.errors import DeviceError, InvalidInput, NotFound, ObjectMissing, SunhallError, Unavailable
 from storage.identity.keys import DeviceKey, PublicKey
 from storage.identity.requests import MemoryNonces, verify_headers
 from storage.ids import new_id
@@ -160,3 +160,32 @@ def test_without_a_setting_the_url_is_the_one_in_the_catalog(
             conn.execute(insert(node).values(**known, url="https://10.0.0.3:8444/"))
         assert gateway.live_url() == "wss://10.0.0.3:8444/v1/live"
         assert gateway.health() == {}
+
+
+def test_a_viewing_copy_comes_as_it_is_made(gateway: HttpGateway, wire: GatewayOnTheWire) -> None:
+    wire.answer = lambda _request: httpx.Response(200, content=b"moof" * 3)
+    assert b"".join(gateway.converted(UUID(int=1), UUID(int=2))) == b"moof" * 3
+    assert wire.seen[-1][:2] == ("GET", f"/v1/segments/{UUID(int=2)}/converted")
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "error"),
+    [
+        (404, "segment_plays", NotFound),
+        (422, "transcode_undecodable", InvalidInput),
+        (503, "transcoder_busy", Unavailable),
+    ],
+)
+def test_why_there_is_no_viewing_copy(
+    gateway: HttpGateway, wire: GatewayOnTheWire, status: int, code: str, error: type[SunhallError]
+) -> None:
+    wire.answer = says(status, code)
+    with pytest.raises(error):
+        gateway.converted(UUID(int=1), UUID(int=2))
+
+
+def test_counters_and_a_warm_desk_are_asked_for(gateway: HttpGateway, wire: GatewayOnTheWire) -> None:
+    wire.answer = lambda _request: httpx.Response(200, json={"streams": {"a": {"lost": 4}}})
+    assert gateway.stats(UUID(int=1)) == {"streams": {"a": {"lost": 4}}}
+    gateway.warm()
+    assert [seen[:2] for seen in wire.seen] == [("GET", "/v1/stats"), ("POST", "/v1/warm")]

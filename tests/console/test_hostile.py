@@ -18,7 +18,7 @@ from uvicorn.server import ServerState
 from console.app import BodyCap, create_app
 from console.routes.guard import Guard
 from console.server import ImpatientProtocol
-from console.services.live_viewer import CHANNEL_BYTES, LEAST_BYTES, Channel, Viewer
+from console.services.live_viewer import CHANNEL_BYTES, LEAST_BYTES, Channel, StreamKey, Viewer
 from console.services.screens import Turns
 from console.services.throttle import Throttle, address_key
 from storage.archive.tables import coverage
@@ -156,7 +156,7 @@ async def test_a_viewer_that_does_not_read_and_subscribes_again_and_again_takes_
     viewer = Viewer()
     group = [(True, bytes(CHANNEL_BYTES)), *[(False, bytes(CHANNEL_BYTES))] * 6]
     for number in range(64):
-        channel = Channel(number, UUID(int=number), keys_only=False, viewer=viewer)
+        channel = Channel(number, StreamKey(UUID(int=number), False), keys_only=False, viewer=viewer)
         viewer.channels[number] = channel
         viewer.send_group(channel, group)
     budget = max(LEAST_BYTES, 64 * CHANNEL_BYTES)

@@ -79,6 +79,23 @@ def ops(messages: list[Any]) -> list[str]:
     return [item["op"] if isinstance(item, dict) else ("init", ("frame", "key")[item[2]])[item[1]] for item in messages]
 
 
+async def test_a_stream_and_what_is_made_of_it_are_two_upstreams() -> None:
+    world, stream = Relay(), uuid4()
+    one, two = Viewer(), Viewer()
+    world.relay.subscribe(one, 1, GATEWAY, stream)
+    world.relay.subscribe(two, 1, GATEWAY, stream, transcode=True)
+    link = world.links[0]
+    about = {"op": "info", "stream": str(stream), "role": "main", "codec": "x", "width": 1, "height": 1}
+    link.events.control(about | {"channel": 0})
+    link.events.control(about | {"channel": 1, "derived": True})
+    world.relay.leave(two)
+
+    assert [item.get("transcode") for item in link.sent if item["op"] == "subscribe"] == [None, True]
+    assert ["derived" in item for item in await drain(one) if item["op"] == "info"] == [False]
+    assert [item["derived"] for item in await drain(two) if item["op"] == "info"] == [True]
+    assert link.sent[-1] == {"op": "unsubscribe", "channel": 1}
+
+
 async def test_a_second_viewer_shares_the_upstream_and_starts_at_once() -> None:
     world, stream = Relay(), uuid4()
     one, two = Viewer(), Viewer()

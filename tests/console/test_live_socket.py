@@ -386,17 +386,18 @@ def test_a_retired_camera_shows_nothing(world: LiveWorld) -> None:
 
 
 @pytest.mark.net
-async def test_a_camera_without_h264_says_unsupported(world: LiveWorld) -> None:
-    channel_id = UUID(int=77)
+@pytest.mark.parametrize("h265", [False, True])
+async def test_a_camera_without_h264_is_transcoded_where_the_browser_needs_it(world: LiveWorld, h265: bool) -> None:
+    channel_id, stream_id = UUID(int=77), new_id(world.clock)
     with world.catalog.write() as conn:
         conn.execute(
             insert(tables.channel).values(
                 id=channel_id, device_id=world.hall.device_id, number=9, name="", name_sort="", source_token=""
             )
         )
-        conn.execute(insert(stream).values(id=new_id(world.clock), channel_id=channel_id, role="main", codec="h265"))
+        conn.execute(insert(stream).values(id=stream_id, channel_id=channel_id, role="main", codec="h265"))
     async with world.running(), world.tab("watcher") as tab:
-        await world.show(tab, camera=str(channel_id))
+        await world.show(tab, camera=str(channel_id), h265=h265)
+        await world.gateway.subscribed(str(stream_id))
 
-        assert (await tab.op("state", channel=1))["live"] == "unsupported"
-    assert world.gateway.subscriptions == []
+    assert world.gateway.transcoded == ([] if h265 else [str(stream_id)])

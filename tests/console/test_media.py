@@ -12,10 +12,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
+from sqlalchemy import select
 
 from console.routes.guard import PURPOSE_HEADER
 from console.services.byte_ranges import ByteRange, RangeNotSatisfiable, choose_range
 from console.services.screens import ByteCache
+from storage.archive import tables
 from storage.archive.staging import staging_location
 from storage.errors import Unavailable
 from storage.model import CoverageSpan, PurposeCode, Role
@@ -97,6 +99,31 @@ def test_a_segment_is_served_whole_and_by_range(world: FootageWorld) -> None:
     assert (stale.status_code, stale.content) == (200, whole.content)
     assert (outside.status_code, outside.headers["content-range"]) == (416, f"bytes */{segment.size_bytes}")
     assert "no-store" in whole.headers["cache-control"]
+
+
+def test_a_viewing_copy_is_on_record_as_derived(world: FootageWorld) -> None:
+    segment = world.record(world.hall.main_id, 1)[0]
+    world.converter.convertible.add(segment.id)
+
+    copy = world.get(f"/api/media/segments/{segment.id}/converted")
+
+    assert (copy.status_code, copy.content) == (200, b"derived picture")
+    assert copy.headers["x-sunhall-derived"] == "h264"
+    assert world.reader.opened == []
+    with world.catalog.read() as conn:
+        assert "derived" in str(conn.execute(select(tables.audit.c.detail)).scalar_one())
+
+
+def test_a_segment_that_plays_has_no_viewing_copy(world: FootageWorld) -> None:
+    segment = world.record(world.hall.main_id, 1)[0]
+    refused = world.get(f"/api/media/segments/{segment.id}/converted")
+    world.converter.away = True
+    away = world.get(f"/api/media/segments/{segment.id}/converted")
+    world.browser.headers.pop(PURPOSE_HEADER)
+
+    assert (refused.status_code, refused.json()["error"]["code"]) == (404, "not_convertible")
+    assert away.status_code == 503
+    assert world.get(f"/api/media/segments/{segment.id}/converted").status_code == 403
 
 
 def test_without_a_purpose_no_byte_is_read(world: FootageWorld) -> None:

@@ -71,6 +71,9 @@ class FakeGateway:
     away: bool = False
     refreshed: int = 0
     sealed: dict[UUID, str] = field(default_factory=dict)
+    warmed: int = 0
+    counted: dict[UUID, dict[str, Any]] = field(default_factory=dict)  # of streams that it reads
+    convertible: set[UUID] = field(default_factory=set)  # segments
 
     def probe(self, request: ProbeRequest) -> dict[str, Any]:
         self._answers()
@@ -105,6 +108,20 @@ class FakeGateway:
     def refresh(self) -> None:
         self._answers()
         self.refreshed += 1
+
+    def warm(self) -> None:
+        self._answers()
+        self.warmed += 1
+
+    def stats(self, gateway_id: UUID) -> dict[str, Any]:
+        self._answers()
+        return {"streams": {str(key): row for key, row in self.counted.items()}}
+
+    def converted(self, gateway_id: UUID, segment_id: UUID) -> Iterator[bytes]:
+        self._answers()
+        if segment_id not in self.convertible:
+            raise NotFound("not_convertible", "it plays as it is")
+        return iter((b"derived ", b"picture"))
 
     def health(self) -> dict[str, Any]:
         self._answers()

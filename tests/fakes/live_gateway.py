@@ -41,6 +41,7 @@ class FakeLiveGateway:
         self.connections: list[ServerConnection] = []
         self.channels: dict[str, tuple[ServerConnection, int]] = {}
         self.subscriptions: list[str] = []
+        self.transcoded: list[str] = []
         self.unsubscriptions: list[str] = []
         self.refused = 0
         self._nonces = MemoryNonces(SystemClock())
@@ -126,6 +127,8 @@ class FakeLiveGateway:
             if message["op"] == "subscribe":
                 self.channels[message["stream"]] = (socket, message["channel"])
                 self.subscriptions.append(message["stream"])
+                if message.get("transcode"):
+                    self.transcoded.append(message["stream"])
             elif message["op"] == "unsubscribe":
                 stream = next(key for key, item in self.channels.items() if item == (socket, message["channel"]))
                 del self.channels[stream]
