@@ -9,30 +9,26 @@ MOST_BYTES = 1024 * 1024
 
 
 class EarlyPackets:
-    """Keeps packets until `release`, in their order; afterwards they go straight through."""
+    """Keeps packets until `release`, in their order."""
 
-    __slots__ = ("_bytes", "_kept", "_open")
+    __slots__ = ("_bytes", "_kept")
 
     def __init__(self) -> None:
         self._kept: list[tuple[Take, bytes, int, float]] = []
         self._bytes = 0
-        self._open = False
 
     def holding(self, take: Take) -> Take:
-        """Stands before `take` until `release`."""
+        """Stands in for `take` until packets may go there themselves."""
 
         def held(data: memoryview, start: int, end: int, arrival_us: int, arrival_s: float) -> None:
-            if self._open:
-                take(data, start, end, arrival_us, arrival_s)
-            elif self._bytes + end - start <= MOST_BYTES:
+            if self._bytes + end - start <= MOST_BYTES:
                 self._bytes += end - start
                 self._kept.append((take, bytes(data[start:end]), arrival_us, arrival_s))
 
         return held
 
     def release(self) -> None:
-        """Hand on what was kept. What comes meanwhile, or later, is not kept any more."""
-        self._open = True
+        """Hand on what was kept."""
         kept, self._kept = self._kept, []
         for take, packet, arrival_us, arrival_s in kept:
             take(memoryview(packet), 0, len(packet), arrival_us, arrival_s)
