@@ -46,6 +46,18 @@ class RecordSink(SegmentSink, Protocol):
     def open_gap(self, t_us: int, reason: GapReason, detail: str) -> None: ...
 
 
+class CameraEvents(Protocol):
+    """Port: who makes something of what a camera tells beside its pictures."""
+
+    def metadata(self, document: bytes) -> None:
+        """A metadata document came."""
+        ...
+
+    def session_lost(self) -> None:
+        """Whatever was told is not followed by its end any more."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class IngestParts:
     """What all ingests of a worker share."""
@@ -78,7 +90,7 @@ class StreamIngest:
         sink: RecordSink,
         parts: IngestParts,
         duty: Duty,
-        on_metadata: Callable[[bytes], None],
+        events: CameraEvents,
     ) -> None:
         self.stream_id = stream_id
         self.tap = tap
@@ -86,7 +98,7 @@ class StreamIngest:
         self.meter = StreamMeter()
         self.camera_clock = CameraClock()
         self._settings = settings
-        self._on_metadata = on_metadata
+        self._events = events
         self._gate = gate
         self._sink = sink
         self._reactor = parts.reactor
@@ -221,7 +233,7 @@ class StreamIngest:
             self._segmenter.take_audio(unit)
 
     def metadata(self, document: bytes, _arrival_us: int) -> None:
-        self._on_metadata(document)
+        self._events.metadata(document)
 
     def sender_report(self, report: SenderReport) -> None:
         if self._got_frames:
@@ -230,6 +242,7 @@ class StreamIngest:
     def failed(self, fault: SourceFault) -> None:
         self._leave(fault.reason, admitted=False)
         self._drop_source()
+        self._events.session_lost()
         self._tries = 0 if self._got_frames else min(self._tries + 1, len(BACKOFF_S))
         self._on_fault(fault)
 

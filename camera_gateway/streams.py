@@ -10,8 +10,9 @@ from uuid import UUID
 from camera_gateway.device_gate import DeviceGate, SignInCounts
 from camera_gateway.fmp4.nal import VideoCodec
 from camera_gateway.ingest import Duty, IngestParts, RecordSink, StreamIngest
+from camera_gateway.motion import MotionTrigger
 from camera_gateway.packets import Engine, SourceSettings
-from camera_gateway.plan import DevicePlan, StreamPlan
+from camera_gateway.plan import DevicePlan, PlanMode, StreamPlan
 from camera_gateway.stats import StreamStats
 from camera_gateway.tap import LiveOutlet, Tap
 from storage.errors import ConfigurationError
@@ -64,6 +65,7 @@ class StreamSet:
         self._sinks: dict[UUID, RecordSink] = {}
         self._gates: dict[UUID, DeviceGate] = {}
         self._idle: dict[UUID, GapReason] = {}
+        self._motion: dict[UUID, MotionTrigger] = {}
         self._stopped = False
 
     def apply(self, plans: list[StreamPlan]) -> None:
@@ -73,6 +75,8 @@ class StreamSet:
         self.known = {plan.id: plan for plan in plans}
         for plan in plans:
             self._gate(plan.device).update(plan.device)
+            if plan.metadata:
+                self.motion(plan.channel_id).post_roll_s = float(plan.post_roll_s)
         for stream_id in list(self._active):
             self._adjust(stream_id)
         for plan in plans:
@@ -109,6 +113,18 @@ class StreamSet:
             told[stream_id] = active.ingest.stats(now_us)
         return told
 
+    def motion(self, channel_id: UUID) -> MotionTrigger:
+        """The motion of a camera: asks all its planned streams on standby to record."""
+        if channel_id not in self._motion:
+            self._motion[channel_id] = MotionTrigger(self._reactor.clock, 0.0)
+        return self._motion[channel_id]
+
+    def perform_channel(self, channel_id: UUID) -> None:
+        """Its motion began: all its streams may have another duty."""
+        for active in list(self._active.values()):
+            if active.plan.channel_id == channel_id:
+                self._perform(active)
+
     # --- one stream --------------------------------------------------------------------------------------------------
     def _wanted(self, plan: StreamPlan) -> bool:
         return plan.device.enabled and (plan.connected or plan.id in self._watched)
@@ -126,8 +142,13 @@ class StreamSet:
             active.plan = plan
             self._perform(active)
 
+    def _duty(self, plan: StreamPlan) -> Duty:
+        standby = plan.mode is PlanMode.STANDBY
+        moved = standby and plan.channel_id in self._motion and self._motion[plan.channel_id].wanted()
+        return Duty(plan.recorded or moved, float(plan.pre_roll_s) if standby else 0.0, plan.reason)
+
     def _perform(self, active: _Active) -> None:
-        duty = _duty(active.plan)
+        duty = self._duty(active.plan)
         if duty != active.ingest.duty:
             self._idle.pop(active.plan.id, None)
             active.ingest.perform(duty)
@@ -145,8 +166,8 @@ class StreamSet:
             Tap(plan.id, self._outlet),
             self._sink(plan.id),
             self._parts,
-            _duty(plan),
-            lambda document: self._take_metadata(plan.channel_id, document),
+            self._duty(plan),
+            _ChannelEvents(self, plan.channel_id) if plan.metadata else _NO_EVENTS,
         )
         self._active[plan.id] = _Active(ingest, plan)
         self.forgotten.discard(plan.id)
@@ -202,9 +223,6 @@ class StreamSet:
             read_timeout_s=self._reach.read_timeout_s,
         )
 
-    def _take_metadata(self, channel_id: UUID, document: bytes) -> None:
-        log.debug("metadata", extra={"fields": {"channel": channel_id, "bytes": len(document)}})
-
     # --- devices -----------------------------------------------------------------------------------------------------
     def _password(self, device: DevicePlan) -> str:
         try:
@@ -224,13 +242,37 @@ class StreamSet:
         return self._gates[device.id]
 
 
+class _ChannelEvents:
+    """`CameraEvents` that turn motion into recording."""
+
+    def __init__(self, streams: StreamSet, channel_id: UUID) -> None:
+        self._streams = streams
+        self._channel_id = channel_id
+
+    def metadata(self, document: bytes) -> None:
+        if self._streams.motion(self._channel_id).take(document):
+            self._streams.perform_channel(self._channel_id)
+
+    def session_lost(self) -> None:
+        self._streams.motion(self._channel_id).reset()
+
+
+class _NoEvents:
+    """`CameraEvents` of a camera whose events were not asked for."""
+
+    def metadata(self, document: bytes) -> None:
+        log.debug("metadata_unasked", extra={"fields": {"bytes": len(document)}})
+
+    def session_lost(self) -> None:
+        return
+
+
+_NO_EVENTS = _NoEvents()
+
+
 def _rest(plan: StreamPlan) -> tuple[GapReason, str]:
     """Why a planned stream is not recorded, on purpose."""
     return (GapReason.PLAN, plan.reason) if plan.device.enabled else (GapReason.MAINTENANCE, "disabled")
-
-
-def _duty(plan: StreamPlan) -> Duty:
-    return Duty(plan.recorded, float(plan.pre_roll_s) if plan.connected else 0.0, plan.reason)
 
 
 def _differs(old: StreamPlan, new: StreamPlan) -> bool:

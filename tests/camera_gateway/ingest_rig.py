@@ -37,6 +37,20 @@ class FakeCounts:
         self.admissions.append(device_id)
 
 
+@dataclass
+class FakeEvents:
+    """`CameraEvents` that remember."""
+
+    documents: list[bytes] = field(default_factory=list)
+    lost: int = 0
+
+    def metadata(self, document: bytes) -> None:
+        self.documents.append(document)
+
+    def session_lost(self) -> None:
+        self.lost += 1
+
+
 def device_plan(*, version: int = 1, failures: int = 0) -> DevicePlan:
     return DevicePlan(uuid4(), True, "admin", b"", version, failures)
 
@@ -54,7 +68,7 @@ class IngestRig:
         self.opening = opening
         self.sources: list[FakeSource] = []
         self.gate = DeviceGate(device_plan(), self.counts)
-        self.metadata: list[bytes] = []
+        self.events = FakeEvents()
         parts = IngestParts(self.reactor, self.board, self._source, Pacer(self.reactor, 4), 60.0)
         self.stream_id = uuid4()
         self.ingest = StreamIngest(
@@ -65,7 +79,7 @@ class IngestRig:
             self.sink,
             parts,
             duty or Duty(recorded=True),
-            self.metadata.append,
+            self.events,
         )
         self._sent = 0
 

@@ -216,4 +216,6 @@ def test_a_key_frame_that_comes_before_the_disk_answers_is_where_the_viewer_begi
 def test_metadata_goes_to_who_makes_something_of_it() -> None:
     rig = started()
     rig.sources[-1].send(b"<tt:MetadataStream/>")
-    assert rig.metadata == [b"<tt:MetadataStream/>"]
+    assert rig.events.documents == [b"<tt:MetadataStream/>"]
+    rig.sources[-1].fail(BROKE)
+    assert rig.events.lost == 1
