@@ -7,6 +7,9 @@ from camera_gateway.rtp.demultiplexer import Take
 MOST_BYTES = 1024 * 1024
 """The first picture of a 4K camera is about half of it. What is over counts as lost, as its sequence numbers tell."""
 
+PACKET_BYTES = 200
+"""What keeping a packet costs beside its bytes, so that a flood of empty ones has an end too."""
+
 
 class EarlyPackets:
     """Keeps packets until `release`, in their order."""
@@ -21,8 +24,8 @@ class EarlyPackets:
         """Stands in for `take` until packets may go there themselves."""
 
         def held(data: memoryview, start: int, end: int, arrival_us: int, arrival_s: float) -> None:
-            if self._bytes + end - start <= MOST_BYTES:
-                self._bytes += end - start
+            self._bytes += end - start + PACKET_BYTES
+            if self._bytes <= MOST_BYTES:
                 self._kept.append((take, bytes(data[start:end]), arrival_us, arrival_s))
 
         return held

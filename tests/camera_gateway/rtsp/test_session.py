@@ -535,15 +535,16 @@ def test_packets_before_the_answer_to_play_come_after_it_in_order() -> None:
     assert len(harness.listener.infos) == 1
 
 
-def test_early_packets_have_a_bound() -> None:
+@pytest.mark.parametrize("length", [0, 1, 1400, 65_000])
+def test_early_packets_have_a_bound(length: int) -> None:
     harness = Harness()
     harness.open_until_setup(sdp(H264))
     harness.answer("200 OK", "Session: 1")
-    packet = bytes(65_000)
-    for _ in range(early.MOST_BYTES // len(packet) + 5):
-        harness.send(frame(0, packet))
+    most = early.MOST_BYTES // (length + early.PACKET_BYTES)
+    for _ in range(most + 5):
+        harness.send(frame(0, bytes(length)))
     harness.answer()
-    assert len(harness.track("video").packets) == early.MOST_BYTES // len(packet)
+    assert len(harness.track("video").packets) == most
 
 
 # Playing
