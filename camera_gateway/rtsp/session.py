@@ -355,19 +355,25 @@ class Session:
 
     def _sign_in(self, asked: _Asked, response: Response) -> None:
         """Answer the challenge, once; twice when the nonce was only too old."""
-        challenges = parse_challenges(response.headers.all("www-authenticate"))
-        if asked.signings and not self._may_sign_again(asked, challenges):
-            if not self.playing:
-                raise refusal(response, asked.method, "the camera refuses the user name or the password")
+        why = self._unsignable(asked, parse_challenges(response.headers.all("www-authenticate")))
+        if not why:
+            self._send_asked(asked)
+        elif self.playing:
             self._keeps_alive = False  # it plays on; more of the same would only lock the account
-            return
+        else:
+            raise refusal(response, asked.method, why)
+
+    def _unsignable(self, asked: _Asked, challenges: list[Challenge]) -> str:
+        """Take up a challenge, or say why not."""
+        if asked.signings and not self._may_sign_again(asked, challenges):
+            return "the camera refuses the user name or the password"
         if not self._credentials.given:
-            raise refusal(response, asked.method, "the camera wants a password, and none is set")
+            return "the camera wants a password, and none is set"
         if not self._credentials.sendable:
-            raise refusal(response, asked.method, "the user name holds control characters")
+            return "the user name holds control characters"
         if self._credentials.take(challenges) is None:
-            raise refusal(response, asked.method, f"no known way to sign in ({_offered(challenges)})")
-        self._send_asked(asked)
+            return f"no known way to sign in ({_offered(challenges)})"
+        return ""
 
     def _may_sign_again(self, asked: _Asked, challenges: list[Challenge]) -> bool:
         """Whether the refusal was the nonce's: the camera says so, or it took the password before."""
