@@ -51,6 +51,30 @@ export interface CameraStream {
   fps_milli: number;
   gop_ms: number;
   recorded: boolean;
+  /** What the gateway measures now; null while it does not read the stream. */
+  seen: SeenStream | null;
+}
+
+export interface SeenStream {
+  engine: string;
+  engine_note: string;
+  transport: string;
+  fps_milli: number;
+  bitrate_kbit: number;
+  clock_offset_us: number | null;
+  clock_error_us: number | null;
+}
+
+/** What the gateway counted of a stream since it started. */
+export interface StreamCounters {
+  frames: number;
+  packets: number;
+  lost: number;
+  broken_units: number;
+  reconnects: number;
+  last_cause: string;
+  last_evidence: string;
+  gop_ms: number;
 }
 
 export interface StateSince {
@@ -69,6 +93,7 @@ export interface Camera {
   recording: StateSince;
   streams: CameraStream[];
   windows: MapEntry[];
+  clock: { offset_us: number; error_us: number } | null;
   device?: Device;
 }
 

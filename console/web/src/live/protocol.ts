@@ -8,6 +8,8 @@ export interface Info {
   codec: string;
   width: number;
   height: number;
+  /** Made for this viewer from another codec: not the original. */
+  derived: boolean;
 }
 
 export interface State {
@@ -79,6 +81,7 @@ export function parseControl(frame: string): Control | null {
         codec: text(body["codec"]),
         width: whole(body["width"]),
         height: whole(body["height"]),
+        derived: body["derived"] === true,
       };
     case "state":
       return {

@@ -13,6 +13,8 @@ export interface Subscriber {
 export interface LinkSettings {
   url: string;
   purpose: () => string | null;
+  /** Whether this browser shows H.265 as it is. */
+  h265: boolean;
   /** Fed with the server's time from each pong. */
   clock: (sentMs: number, receivedMs: number, serverUs: number) => void;
   /** The session has ended. */
@@ -98,6 +100,7 @@ export class LiveSocket {
       camera: wanted.camera,
       quality: wanted.quality,
       keys_only: wanted.keysOnly,
+      h265: this.#settings.h265,
     });
   }
 

@@ -30,6 +30,7 @@ export interface TileDebug {
   wallUs: number;
   serverUs: number;
   role: string;
+  derived: boolean;
   report: LivePlayer["report"];
 }
 
@@ -45,6 +46,7 @@ export class Tile implements Subscriber {
   #suspended = false;
   #stats = false;
   #role = "";
+  #derived = false;
   #stream = "";
   #everLinked = false;
   #playable = true;
@@ -84,6 +86,7 @@ export class Tile implements Subscriber {
       wallUs: report.mediaTimeUs,
       serverUs: store.clock.nowUs(),
       role: this.#role,
+      derived: this.#derived,
       report,
     };
   }
@@ -145,6 +148,7 @@ export class Tile implements Subscriber {
   control(message: Control): void {
     if (message.op === "info") {
       this.#role = message.role;
+      this.#derived = message.derived;
       this.#stream = message.stream;
       this.#refusal = "";
       this.#playable = canPlay(message.codec);
@@ -197,6 +201,7 @@ export class Tile implements Subscriber {
 
   #forget(): void {
     this.#role = "";
+    this.#derived = false;
     this.#refusal = "";
     this.#playable = true;
     this.#state = { live: "connecting", cause: "", sinceUs: 0, recording: "", recordingSinceUs: 0 };
@@ -254,6 +259,11 @@ export class Tile implements Subscriber {
         <span class="tile-name">${this.#camera?.name}</span>
         <span class="tile-windows">${windows}</span>
         <span class="spring"></span>
+        ${this.#derived
+          ? html`<span class="badge derived" data-badge="derived" title=${t("badge.derived_why")}
+              >${t("badge.derived")}</span
+            >`
+          : ""}
         <span class="badge live-${look.live}" data-badge="live"
           ><i class="dot"></i>${t("badge.live")}${look.live === "live"
             ? ""

@@ -4,11 +4,12 @@ import { exposeTiles } from "../core/debug.ts";
 import { store } from "../core/session.ts";
 import { dayOf, fromLocal, momentText, toLocal } from "../core/time.ts";
 import { offsetText } from "../core/text.ts";
-import type { Camera, DayCoverage, Device, ServiceWindow } from "../core/types.ts";
+import type { Camera, DayCoverage, Device, ServiceWindow, StreamCounters } from "../core/types.ts";
 import { code, errorText, t } from "../i18n/index.ts";
 import { openLive } from "../live/open.ts";
 import type { LiveSocket } from "../live/socket.ts";
 import { causeText, Tile } from "../live/tile.ts";
+import { clockFact, streamHealth } from "../ui/camera-health.ts";
 import { coverageBar, gapList, legend, shareClass, shareText } from "../ui/coverage-bar.ts";
 import { DataPage } from "../ui/data-page.ts";
 import { dayPicker } from "../ui/day-picker.ts";
@@ -25,6 +26,8 @@ interface Data {
   device: Device | null;
   coverage: DayCoverage;
   windows: ServiceWindow[];
+  /** By stream; empty while the gateway does not answer. */
+  counters: Map<string, StreamCounters>;
 }
 
 class CameraPage extends DataPage<Data> {
@@ -42,17 +45,31 @@ class CameraPage extends DataPage<Data> {
 
   protected async load(): Promise<Data> {
     const day = this.#day || dayOf(store.clock.nowUs(), store.zone);
-    const [camera, coverage, windows] = await Promise.all([
+    const [camera, coverage, windows, counters] = await Promise.all([
       api.get<Camera>(`/api/cameras/${this.camera}`),
       api.get<DayCoverage>(`/api/cameras/${this.camera}/coverage?day=${day}`),
       api.get<{ windows: ServiceWindow[] }>("/api/windows"),
+      this.#counters(),
     ]);
     return {
       camera,
+      counters,
       device: camera.device ?? null,
       coverage,
       windows: windows.windows.filter((one) => one.retired_us === null),
     };
+  }
+
+  async #counters(): Promise<Map<string, StreamCounters>> {
+    try {
+      const told = await api.get<{ streams: { id: string; counted: StreamCounters | null }[] }>(
+        `/api/cameras/${this.camera}/counters`,
+      );
+      return new Map(told.streams.flatMap((one) => (one.counted ? [[one.id, one.counted] as const] : [])));
+    } catch (error) {
+      if (error instanceof ApiError) return new Map(); // the page says elsewhere that the gateway is away
+      throw error;
+    }
   }
 
   async #preview(camera: Camera): Promise<void> {
@@ -177,7 +194,7 @@ class CameraPage extends DataPage<Data> {
     </section>`;
   }
 
-  #stateCard({ camera, device }: Data) {
+  #stateCard({ camera, device, counters }: Data) {
     const recording = camera.recording.state === "recorded";
     return html`<section class="card">
       <header><h2>${t("camera.state")}</h2></header>
@@ -206,8 +223,13 @@ class CameraPage extends DataPage<Data> {
                 ${one.codec.toUpperCase()} ${one.width}×${one.height} · ${one.fps_milli / 1000} fps · ${t("device.gop")}
                 ${(one.gop_ms / 1000).toFixed(1)} s
                 ${one.recorded ? html`<em class="flag good">${t("badge.recording")}</em>` : ""}
+                ${streamHealth(one.seen, counters.get(one.id))}
               </dd>`,
         )}
+        ${camera.clock
+          ? html`<dt>${t("camera.clock")}</dt>
+              <dd data-fact="clock">${clockFact(camera.clock)}</dd>`
+          : ""}
         ${device
           ? html` <dt>${t("register.address")}</dt>
               <dd class="num">

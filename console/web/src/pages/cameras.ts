@@ -9,6 +9,8 @@ import { DataPage } from "../ui/data-page.ts";
 import { toast } from "../ui/dialog.ts";
 import { icon } from "../ui/icons.ts";
 import { define } from "../ui/view.ts";
+import { clockWords } from "../core/camera-clock.ts";
+import { cameraClockText, measuredText } from "../ui/camera-health.ts";
 import { discover, registerByAddress } from "./register.ts";
 
 interface Data {
@@ -144,6 +146,8 @@ class CamerasPage extends DataPage<Data> {
           ? ""
           : html`<em class="flag">${t("cameras.disabled")}</em>`}${device?.auth_blocked
           ? html`<em class="flag bad">${t("cameras.auth_blocked")}</em>`
+          : ""}${one.clock && clockWords(one.clock.offset_us, one.clock.error_us).off
+          ? html`<em class="flag" data-flag="clock">${cameraClockText(one.clock)}</em>`
           : ""}
       </td>
       <td>
@@ -171,7 +175,9 @@ class CamerasPage extends DataPage<Data> {
       </td>
       <td class="dim">
         ${one.streams.map(
-          (s) => html`<div class="num">${code("stream", s.role)} ${s.codec.toUpperCase()} ${s.width}×${s.height}</div>`,
+          (s) =>
+            html`<div class="num">${code("stream", s.role)} ${s.codec.toUpperCase()} ${s.width}×${s.height}</div>
+              ${s.seen ? html`<small class="num">${measuredText(s.seen)}</small>` : ""}`,
         )}
       </td>
       <td class="num dim">

@@ -55,6 +55,7 @@ export async function registerByAddress(
     channels: [],
     ...start,
   };
+  const warming = keepWarm();
   const done = await openDialog<boolean>(
     () => t("register.title"),
     (handle) =>
@@ -126,7 +127,20 @@ export async function registerByAddress(
       </form>`,
     { wide: true },
   );
+  window.clearInterval(warming);
   return done === true;
+}
+
+const WARM_MS = 45_000;
+
+/** While somebody types, the gateway makes ready what a probe needs; without it the first probe is only slower. */
+function keepWarm(): number {
+  const warm = (): void =>
+    void api.post("/api/devices/warm", {}).catch((error: unknown) => {
+      if (!(error instanceof ApiError)) throw error;
+    });
+  warm();
+  return window.setInterval(warm, WARM_MS);
 }
 
 function stale(form: Form, handle: DialogHandle<boolean>): void {
