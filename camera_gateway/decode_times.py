@@ -95,7 +95,7 @@ class DecodeTimes:
             self._base = self._last_dts + self._interval - pts
             self._window.clear()
         self._last_pts = pts
-        shown = pts + self._base
+        shown = max(pts + self._base, 0)  # the first picture may be shown after others; never before time begins
         return Times(self._decode_time(shown), shown, jumped)
 
     def _decode_time(self, shown: int) -> int:

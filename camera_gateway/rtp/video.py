@@ -124,10 +124,10 @@ class VideoTrack(Receiver):
         self._shapes: dict[int, struct.Struct] = {}
         self._plain = struct.Struct(f">HHHHII{self.fragment_bytes}s")  # a frame's head, a plain packet's, a fragment's
         self._plain_bytes = self._plain.size
-        self._magic = self._fixed_head = 0
         self._same = b""
         self._step = 0
         self._flags = PLAIN << 8 | media.payload_type
+        self._set_channel(0)
         self._starts: dict[bytes, tuple[int, bytes, bytes, bytes]] = {}
         # the unit being assembled
         self._parts: list[bytes] = []
@@ -177,8 +177,8 @@ class VideoTrack(Receiver):
         Returns where it stopped. Each frame is a packet as for `take`; the view is used during the call only.
         """
         channel = data[at + 1]
-        self._magic = 0x2400 | channel
-        self._fixed_head = self._magic << 48 | self._flags << 16
+        if channel != self._magic & 0xFF:
+            self._set_channel(channel)
         while limit - at >= 4:
             if self._fragment:
                 reached = self._take_run(data, at, limit, arrival_us, arrival_s)
@@ -207,7 +207,11 @@ class VideoTrack(Receiver):
         if known is None or sequence != self._next or flags != self._flags or ssrc != self._ssrc or self._holed:
             return False
         if stamp != self._stamp:
-            self._turn(stamp)
+            if self._slices or self._broken:
+                self._turn(stamp)
+            else:
+                self._stamp, self._markers = stamp, 0
+                self._marked = self._ended = False
         if self._need_start or self._broken or self._marked or self._ended:
             return False
         self._slices = True
@@ -271,13 +275,55 @@ class VideoTrack(Receiver):
                 self._nal_size += at - body
                 parts.append(data[body:at].tobytes())
                 self._note(packets + 1, size + 4 + length, arrival_us, arrival_s)
-                self._close()
-                if flags & 0x80:
+                if not flags & 0x80:
+                    self._close()
+                elif not self._finish():
+                    self._close()
                     self._note_marker()
                 return at
         if packets:
             self._note(packets, size, arrival_us, arrival_s)
         return at
+
+    def _finish(self) -> bool:
+        """What `_close`, `_note_marker` and all that follows do when a unit ends as nearly all do; False: it does not.
+
+        The open NAL unit is a whole slice, its last packet had a marker bit that can be believed, nothing is new.
+        """
+        if (
+            self._trust < _TRUST_AFTER
+            or not self._fragment
+            or self._role > PREFIX
+            or not self._slices
+            or self._broken
+            or self._collected
+            or self._restarted
+            or self._wait_for_key
+            or self._held is not None
+            or self._report is not None
+            or self._parameters is None
+            or self._known is not self._parameters
+        ):
+            return False
+        stamp = self._stamp
+        clock = self._clock + difference(stamp, self._clock_stamp)
+        dts = self._times.plain(clock if self._rate == MEDIA_RATE else clock * MEDIA_RATE // self._rate)
+        if dts < 0:
+            return False
+        self._clock, self._clock_stamp = clock, stamp
+        parts = self._parts
+        parts[self._nal_at] = _LENGTH.pack(self._nal_size)
+        data, key = b"".join(parts), self._key
+        self._parts, self._size, self._fragment = [], 0, b""
+        self._slices = self._key = False
+        self._markers += 1
+        self._ended = True
+        self._listener.unit(AccessUnit(data, key, dts, dts, self._us, self._s, self._parameters))
+        return True
+
+    def _set_channel(self, channel: int) -> None:
+        self._magic = 0x2400 | channel
+        self._fixed_head = self._magic << 48 | self._flags << 16
 
     def _make_same(self) -> bytes:
         """What the packets of the open NAL unit have in common behind their numbers."""
@@ -400,7 +446,8 @@ class VideoTrack(Receiver):
             self._starts[fragment[:-1] + bytes((fragment[-1] | 0x80,))] = (role, head, fragment, last)
         if self._fragment:
             self._close()
-        if not self._begin_nal(role, first) and not (self._broken or role in (DROP, DELIMITER)):
+        self._begin_nal(role, first)
+        if self._broken:
             return
         self._fragment, self._last_fragment, self._role = fragment, last, role
         self._same = b""

@@ -39,6 +39,42 @@ def test_a_jump_is_told_and_time_goes_on() -> None:
     assert not times.take(90_000 * 3600 + 3600).jumped
 
 
+def test_a_step_back_of_a_clock_that_was_set_is_a_jump() -> None:
+    times = DecodeTimes()
+    assert [times.take(400_000 + index * 3600).dts for index in range(10)] == [index * 3600 for index in range(10)]
+    back = times.take(200_000)
+    assert (back.dts, back.jumped) == (10 * 3600, True)
+    assert times.take(203_600).dts == 11 * 3600
+
+
+def test_another_session_goes_on_whatever_its_clock_says() -> None:
+    times = DecodeTimes()
+    for index in range(10):
+        times.take(index * 3600)
+    times.restart()
+    first, second = times.take(36_000), times.take(39_600)
+    assert (first.dts, first.jumped) == (36_000, True)
+    assert (second.dts, second.jumped) == (39_600, False)
+
+
+def test_reordering_that_shows_late_is_learnt() -> None:
+    shown = [0, 1, 2, 3, 4, 5]
+    for group in range(5, 45, 4):
+        shown += [group + 4, group + 2, group + 1, group + 3]
+    times = DecodeTimes()
+    times.prime([value * 3600 for value in shown[:4]])
+    answers = [times.take(value * 3600) for value in shown]
+    assert all(later.dts > earlier.dts for earlier, later in itertools.pairwise(answers))
+    assert [answer.pts for answer in answers] == [value * 3600 for value in shown]
+    assert all(answer.pts >= answer.dts for answer in answers[14:])
+
+
+def test_no_picture_is_shown_before_time_begins() -> None:
+    times = DecodeTimes()
+    assert times.take(7200).pts == 0
+    assert times.take(3600).pts == 0
+
+
 @given(st.lists(st.integers(-(2**40), 2**40), min_size=1, max_size=60))
 def test_decoding_times_always_rise(stamps: list[int]) -> None:
     times = DecodeTimes()
