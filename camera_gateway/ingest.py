@@ -160,6 +160,7 @@ class StreamIngest:
         """What it delivers, for metrics."""
         session = self._source.counters if self._source is not None else None
         stats = self.meter.stats(session, self._seen.us, now_us)
+        stats.sound_lost = self._segmenter.sound_lost
         stats.clock_offset_us, stats.clock_error_us = self.camera_clock.offset_us, self.camera_clock.error_us
         return stats
 

@@ -31,6 +31,7 @@ class StreamStats:
     reordered: int = 0
     duplicated: int = 0
     broken_units: int = 0
+    sound_lost: int = 0  # pieces of sound that were to be recorded and could not be
     reconnects: int = 0
     last_cause: str = ""  # a GapReason's value: why the last session ended; empty: none ended yet
     last_evidence: str = ""

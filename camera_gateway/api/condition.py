@@ -210,6 +210,7 @@ _COUNTERS = (
     ("packets_reordered", "reordered", "RTP packets that came out of order."),
     ("packets_duplicated", "duplicated", "RTP packets that came twice."),
     ("broken_units", "broken_units", "Frames left out because a piece was lost."),
+    ("sound_lost", "sound_lost", "Pieces of sound that were to be recorded and could not be."),
     ("reconnects", "reconnects", "Sessions opened after the first."),
 )
 

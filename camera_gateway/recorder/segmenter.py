@@ -75,6 +75,7 @@ class Segmenter:
         self._phase_us = stream_id.int % self._interval_us
         self._run: _Run | None = None
         self._sound: SoundTrack | None = None
+        self._sound_lost = 0  # in sessions that are over
 
     @property
     def recording(self) -> bool:
@@ -102,6 +103,7 @@ class Segmenter:
 
         Sound that cannot be kept is left out with a word in the log; the pictures are recorded without it.
         """
+        self._sound_lost = self.sound_lost
         self._sound = None
         if audio is not None:
             try:
@@ -117,8 +119,8 @@ class Segmenter:
 
     @property
     def sound_lost(self) -> int:
-        """Pieces of this session's sound that could not be kept."""
-        return self._sound.lost if self._sound is not None else 0
+        """Pieces of sound that were to be kept and could not be."""
+        return self._sound_lost + (self._sound.lost if self._sound is not None else 0)
 
     def end(self, end: RunEnd, detail: str = "") -> None:
         """End the run, if one is open, after its last frame."""
