@@ -18,7 +18,7 @@ from console.services.halls import hall_clock
 from console.services.names import clean_name, natural_key
 from console.services.window_map import CAMERA, WindowMap, windows_now
 from storage.archive.catalog import Catalog
-from storage.archive.queries import camera_coverage
+from storage.archive.queries import channel_coverages
 from storage.archive.tables import channel, device, stream, stream_state
 from storage.clock import US, Clock
 from storage.errors import NotFound
@@ -104,19 +104,20 @@ class Cameras:
             self.audit.record(conn, actor, "camera_window_end", f"camera:{camera_id}", None, {"map": str(map_id)})
 
     def coverage(self, camera_id: UUID, day: str) -> dict[str, Any]:
-        """What was recorded of the main stream on a day of the hall. Raises NotFound, InvalidInput."""
+        """What was recorded of the camera on a day of the hall. Raises NotFound, InvalidInput."""
         asked = parse_day(day)
         now_us = self.clock.now_us()
         with self.catalog.read() as conn:
             span = day_span(asked, hall_clock(conn).zone)
-            spans = camera_coverage(conn, _main_stream(conn, camera_id), span, now_us)
+            streams = {camera_id: _preferred_streams(conn, camera_id)}
+            spans = channel_coverages(conn, streams, span, now_us)[camera_id]
         shown = [asdict(item) for item in spans]
         return {"day": asked.isoformat(), "t0_us": span.t0_us, "t1_us": span.t1_us, "now_us": now_us, "spans": shown}
 
     def snapshot(self, actor: Actor, camera_id: UUID) -> bytes:
         """A JPEG of now; the audit row is committed before the gateway is asked. Raises NotFound, Unavailable."""
         with self.catalog.read() as conn:
-            stream_id = _main_stream(conn, camera_id)
+            stream_id = _preferred_streams(conn, camera_id)[0]
         with self.catalog.write() as conn:
             self.audit.record(conn, actor, "camera_snapshot", f"camera:{camera_id}")
         return self.gateway.snapshot(stream_id)
@@ -238,12 +239,13 @@ def _recording(streams: list[Mapping[Any, Any]], now_us: int, *, enabled: bool) 
     return {"state": worst["recording"], "cause": cause, "since_us": since_us}
 
 
-def _main_stream(conn: Connection, camera_id: UUID) -> UUID:
-    query = select(stream.c.id).where(stream.c.channel_id == camera_id).order_by(stream.c.role)
-    found: UUID | None = conn.execute(query).scalars().first()
-    if found is None:
+def _preferred_streams(conn: Connection, camera_id: UUID) -> list[UUID]:
+    """The camera's streams: those that its plan takes before the others, main before sub."""
+    query = select(stream.c.id, stream.c.recorded).where(stream.c.channel_id == camera_id).order_by(stream.c.role)
+    rows = conn.execute(query).all()
+    if not rows:
         raise NotFound("camera_unknown", "no such camera")
-    return found
+    return [row.id for row in sorted(rows, key=lambda row: not row.recorded)]
 
 
 def _require(conn: Connection, camera_id: UUID) -> None:

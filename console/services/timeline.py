@@ -104,8 +104,12 @@ def _cameras(conn: Connection, window_id: UUID, span: Span, now_us: int) -> list
     footage = _segments(conn, [row.id for found in streams.values() for row in found], span)
     ordered = sorted(seen, key=lambda key: (_ROLES.index(seen[key][0].role), rows[key].name_sort, rows[key].id))
     lanes = [_lane(rows[key], seen[key], streams.get(key, ()), footage, span) for key in ordered]
-    wanted = {lane.covered: lane.spans for lane in lanes if lane.covered is not None}
-    coverage = _coverage(wanted, lambda ids, part: queries.camera_coverages(conn, ids, part, now_us))
+    wanted = {lane.row.id: lane.spans for lane in lanes if lane.covered}
+    covered = {lane.row.id: lane.covered for lane in lanes}
+    coverage = _coverage(
+        wanted,
+        lambda ids, part: queries.channel_coverages(conn, {key: covered[key] for key in ids}, part, now_us),
+    )
     return [_camera(lane, coverage) for lane in lanes]
 
 
@@ -126,12 +130,12 @@ def _segments(conn: Connection, stream_ids: Sequence[UUID], span: Span) -> dict[
 
 @dataclass(frozen=True, slots=True)
 class _Lane:
-    """A camera's lane: its streams as shown, the stream whose coverage stands for it, and when it saw the window."""
+    """A camera's lane: its streams as shown, those whose coverage stands for it, and when it saw the window."""
 
     row: Row[Any]
     role: str
     streams: list[dict[str, Any]]
-    covered: UUID | None
+    covered: list[UUID]
     spans: list[Span]
 
 
@@ -145,7 +149,8 @@ def _lane(
     spans = _cut(maps, span)
     made = (_stream(item, footage.get(item.id, ()), spans) for item in streams)
     shown = [item for item in made if item is not None]
-    covered = next((item.id for item in streams if item.recorded), UUID(shown[0]["id"]) if shown else None)
+    planned = [item.id for item in streams if item.recorded]
+    covered = [*planned, *(UUID(item["id"]) for item in shown if UUID(item["id"]) not in planned)]
     return _Lane(row, maps[0].role, shown, covered, spans)
 
 
@@ -155,7 +160,7 @@ def _camera(lane: _Lane, coverage: Mapping[UUID, list[dict[str, Any]]]) -> dict[
         "name": lane.row.name,
         "role": lane.role,
         "streams": lane.streams,
-        "coverage": coverage[lane.covered] if lane.covered is not None else [],
+        "coverage": coverage[lane.row.id] if lane.covered else [],
     }
 
 

@@ -155,6 +155,26 @@ def camera_coverages(
     return {key: flatten([*mine, future], span, GapReason.UNKNOWN) for key, mine in layers.items()}
 
 
+def channel_coverages(
+    conn: Connection, streams: Mapping[UUID, Sequence[UUID]], span: Span, now_us: int
+) -> dict[UUID, list[CoverageSpan]]:
+    """Coverage of whole cameras by channel: an exact partition each, from their streams in order of preference.
+
+    The first stream's word counts; where it is only `plan` or `unknown` (its plan did not take it then), the others'.
+    """
+    found = camera_coverages(conn, [one for mine in streams.values() for one in mine], span, now_us)
+    return {key: flatten(_preferred(found, mine), span, GapReason.UNKNOWN) for key, mine in streams.items()}
+
+
+_WEAK = {GapReason.UNKNOWN.value: 0, GapReason.PLAN.value: 1}
+
+
+def _preferred(found: Mapping[UUID, Sequence[CoverageSpan]], stream_ids: Sequence[UUID]) -> Iterable[Layer]:
+    for order, stream_id in enumerate(stream_ids):
+        for one in found[stream_id]:
+            yield Layer(one.t0_us, one.t1_us, one.state, one.detail, (_WEAK.get(one.state, 2), -order))
+
+
 def screen_coverage(conn: Connection, monitor_id: UUID, span: Span, now_us: int) -> list[CoverageSpan]:
     """An exact partition of `span` for one monitor of a workstation.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 from uuid import UUID
 
@@ -32,6 +33,46 @@ def test_streams_together_are_each_alone(data: st.DataObject, small_hall_factory
     with hall.catalog.read() as conn:
         together = queries.camera_coverages(conn, streams, span, now_us)
         assert together == {key: queries.camera_coverage(conn, key, span, now_us) for key in streams}
+
+
+@settings(max_examples=40, deadline=None)
+@given(data=st.data())
+def test_a_camera_s_coverage_is_its_first_stream_s_unless_that_has_nothing_to_say(
+    data: st.DataObject, small_hall_factory: HallFactory
+) -> None:
+    hall = small_hall_factory()
+    streams = data.draw(st.permutations((hall.main_id, hall.sub_id)))
+    for stream_id in streams:
+        for _ in range(data.draw(st.integers(0, 3))):
+            tell_of_a_run(hall, stream_id, data)
+    span = Span(hall.created_us - 40 * US, hall.created_us + 200 * US)
+    now_us = hall.created_us + data.draw(st.integers(-70, 210)) * US
+    with hall.catalog.read() as conn:
+        (whole,) = queries.channel_coverages(conn, {hall.channel_id: streams}, span, now_us).values()
+        first, second = (queries.camera_coverage(conn, stream_id, span, now_us) for stream_id in streams)
+    assert (whole[0].t0_us, whole[-1].t1_us) == (span.t0_us, span.t1_us)
+    assert all(before.t1_us == after.t0_us for before, after in pairwise(whole))
+    for t_us in range(span.t0_us, span.t1_us, 5 * US):
+        told = [next(x for x in spans if x.t0_us <= t_us < x.t1_us) for spans in (whole, first, second)]
+        got, one, other = ((x.state, x.detail) for x in told)
+        strong = [x for x in (one, other) if x[0] not in ("plan", "unknown")]
+        known = [x for x in (one, other) if x[0] != "unknown"]
+        assert got == [*strong, *known, one][0]
+
+
+def test_a_camera_that_was_told_to_record_another_stream_stays_covered(any_hall: Hall) -> None:
+    ingest, t0 = Ingest(any_hall.catalog, any_hall.clock, "g"), any_hall.created_us
+    for stream_id, begin, after in ((any_hall.main_id, t0, "not_planned"), (any_hall.sub_id, t0 + 60 * US, "")):
+        run_id = ingest.open_run(stream_id, begin)
+        segment = any_hall.segment(run_id, begin, begin + 60 * US, str(begin).encode(), stream_id=stream_id)
+        ingest.commit_segment(segment, "memory")
+        if after:
+            ingest.close_run(run_id, begin + 60 * US, RunEnd.PLAN, after)
+    span = Span(t0, t0 + 120 * US)
+    with any_hall.catalog.read() as conn:
+        streams = {any_hall.channel_id: [any_hall.sub_id, any_hall.main_id]}
+        found = queries.channel_coverages(conn, streams, span, t0 + 120 * US)[any_hall.channel_id]
+    assert found == [CoverageSpan(span.t0_us, span.t1_us, "recorded")]
 
 
 def tell_of_a_run(hall: Hall, stream_id: UUID, data: st.DataObject) -> None:
