@@ -31,7 +31,6 @@ class StreamStats:
     reordered: int = 0
     duplicated: int = 0
     broken_units: int = 0
-    sound_lost: int = 0  # pieces of sound that were to be recorded and could not be
     reconnects: int = 0
     last_cause: str = ""  # a GapReason's value: why the last session ended; empty: none ended yet
     last_evidence: str = ""
@@ -45,6 +44,7 @@ class StreamStats:
     clock_offset_us: int | None = None  # the camera's clock minus ours; None: unknown
     clock_error_us: int | None = None
     recording: str = ""  # recorded | a GapReason's value
+    sound_lost: int = 0  # pieces of sound that were to be recorded and could not be
 
 
 @dataclass(slots=True)
