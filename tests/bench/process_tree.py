@@ -31,6 +31,8 @@ class Steady:
     pss_max_mib: float
     others_cores: float
     """What the rest of the machine used meanwhile, without `beside`."""
+    beside_cores: float
+    """What the processes beside used."""
 
 
 def tree(pid: int) -> list[int]:
@@ -98,7 +100,8 @@ def steady(
     pids: Callable[[], Sequence[int]], beside: Sequence[int], seconds: float, clock: Clock, each: Callable[[], object]
 ) -> Steady:
     """Watch processes for that long; `beside` (the source, this program) is no disturbance. `each` runs every 5 s."""
-    before, others_before, started = usage(pids()).cpu_s, busy_s() - _total(beside), clock.monotonic()
+    before, all_before, beside_before = usage(pids()).cpu_s, busy_s(), _total(beside)
+    started = clock.monotonic()
     memory: list[int] = []
     while clock.monotonic() - started < seconds:
         clock.sleep(min(5.0, max(0.1, seconds - (clock.monotonic() - started))))
@@ -107,8 +110,9 @@ def steady(
             memory.append(usage(pids()).pss_bytes)
     took = clock.monotonic() - started
     used = usage(pids()).cpu_s - before
-    others = (busy_s() - _total(beside) - others_before - used) / took
-    return Steady(used / took, sum(memory) / len(memory) / MIB, max(memory) / MIB, max(0.0, others))
+    helped = _total(beside) - beside_before
+    others = max(0.0, busy_s() - all_before - used - helped)
+    return Steady(used / took, sum(memory) / len(memory) / MIB, max(memory) / MIB, others / took, helped / took)
 
 
 def _total(pids: Sequence[int]) -> float:
