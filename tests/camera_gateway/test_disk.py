@@ -111,6 +111,19 @@ def test_without_room_nothing_begins_and_recording_returns_with_room(tmp_path: P
     assert [segment.frames for segment, _ in bench.archive.segments] == [len(frames) - 50]
 
 
+def test_a_write_may_take_less_than_it_was_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write = os.write
+    monkeypatch.setattr(os, "write", lambda descriptor, data: write(descriptor, memoryview(data)[:1000]))
+    bench = Bench(tmp_path)
+    bench.disk.start()
+    assert bench.record(units("h264")) == []
+    bench.disk.stop()
+    (segment, _) = bench.archive.segments[0]
+    content = bench.files()[0].read_bytes()
+    assert (len(content), hashlib.sha256(content).digest()) == (segment.size_bytes, segment.sha256)
+    assert inspect(bench.files()[0]).frames == len(units("h264"))
+
+
 @contextmanager
 def largest_file(size: int) -> Iterator[None]:
     """The kernel refuses to make any file of this process larger than `size`."""

@@ -16,12 +16,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import event
 
 from camera_gateway.packets import AccessUnit
 from camera_gateway.recorder.disk import DiskSettings, DiskWriter
 from camera_gateway.recorder.segmenter import Segmenter
 from camera_gateway.recovery import Recovery
 from storage.archive import queries, tables
+from storage.archive.catalog import Catalog
 from storage.archive.ingest import Ingest
 from storage.archive.objects import DiskStore
 from storage.archive.staging import DiskPlacement, StagingFolder
@@ -116,6 +118,29 @@ def test_one_fault(
         found = queries.camera_coverage(conn, stream, span, span.t1_us)
     assert {each.state for each in found if not each.detail} <= {"recorded"}, found  # every gap says why
     assert [path for path in staging.rglob("*") if path.suffix in (".part", ".placed")] == []
+
+
+def test_while_somebody_keeps_the_catalog_locked_recording_goes_on_and_rows_come_later(hall: Hall) -> None:
+    stream = hall.add_camera("rtsp://127.0.0.1/none")
+    staging, store = hall.root / "staging", DiskStore(hall.root / "objects")
+    hurried = Catalog.open(hall.url, hall.clock)
+    event.listen(hurried._engine, "connect", lambda made, _record: made.execute("pragma busy_timeout = 20"))
+    ingest = Ingest(hurried, hall.clock, "gateway")
+    writer = DiskWriter(DiskSettings(staging, 0.001), DiskPlacement(store), ingest, FakeGuard(), QuickClock())
+    segmenter = Segmenter(stream, writer.channel(stream), hall.clock, 4)
+    writer.start()
+    with hall.catalog.write():  # BEGIN IMMEDIATE: nobody else may write
+        feed_slowly(segmenter, units("h264", seconds=12))
+        segmenter.end(RunEnd.STOPPED)
+        hall.wait(lambda: writer.health().open_files == 0 and writer.health().queued_bytes == 0)
+        assert writer.health().commit_backlog >= 5
+        written = sum(path.stat().st_size for path in staging.rglob("*.part"))
+        assert written == writer.health().staged_bytes
+    writer.stop()
+    hurried.close()
+    assert sum(row.frames for row in hall.segments(stream)) == len(units("h264", seconds=12))
+    assert [row.end for row in hall.rows(tables.run)] == [RunEnd.STOPPED]
+    assert verify(hall.catalog, {"disk": store}, Level.HASH).findings == []
 
 
 def test_a_catalog_that_is_away_when_a_worker_starts_is_no_wrong_setting(hall: Hall) -> None:

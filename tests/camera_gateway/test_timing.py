@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import itertools
 import random
+from collections.abc import Callable
+from uuid import UUID
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from camera_gateway.recorder.timing import ArrivalLine, ClockWatch, next_boundary_us
-from storage.clock import US
+from camera_gateway.packets import AccessUnit
+from camera_gateway.recorder.ports import FragmentNote, SegmentStart
+from camera_gateway.recorder.segmenter import Segmenter
+from camera_gateway.recorder.timing import ArrivalLine, ClockWatch, Timekeeper, next_boundary_us
+from storage.clock import US, FakeClock
+from storage.model import RunEnd
+from tests.camera_gateway.media import units
 
 
 def error_after(line: ArrivalLine, *, seconds: int, rate: float, jitter: random.Random, start_us: int) -> list[int]:
@@ -59,6 +66,90 @@ def test_answers_only_rise(delays: list[int], start_us: int) -> None:
         line.add(index * 40_000, start_us + index * 40_000 + delay)
         answers.append(line.wall_us(index * 40_000))
     assert all(later > earlier for earlier, later in itertools.pairwise(answers))
+
+
+def plain_line(arrivals: list[tuple[int, int]]) -> tuple[float, float, int, int]:
+    """The same line by the words of docs/decisions/0022 alone: slope, offset, and the origin."""
+    origin = arrivals[0]
+    points: list[tuple[int, int]] = []
+    second: list[tuple[int, int]] = []
+    since = origin[0]
+    for media, wall in arrivals:
+        if media - since >= US:
+            points.append(min(second, key=lambda point: point[1] - point[0]))
+            second, since = [], media
+        second.append((media - origin[0], wall - origin[1]))
+    points = points[-60:]
+    if len(points) < 4:
+        return 1.0, float(min(y - x for x, y in [*points, *second])), *origin
+    x, y = (sum(point[axis] for point in points) / len(points) for axis in (0, 1))
+    slope = sum((a - x) * (b - y) for a, b in points) / sum((a - x) ** 2 for a, _ in points)
+    slope = min(max(slope, 0.5), 2.0)
+    return slope, y - slope * x, *origin
+
+
+@given(
+    st.lists(st.tuples(st.integers(1000, 400_000), st.integers(0, 200_000)), min_size=1, max_size=300),
+    st.integers(0, 10**12),
+    st.integers(10**15, 2 * 10**15),
+)
+def test_the_line_is_the_one_that_is_written_down(steps: list[tuple[int, int]], media: int, wall: int) -> None:
+    line, arrivals = ArrivalLine(), []
+    for step, delay in steps:
+        media, wall = media + step, wall + step
+        arrivals.append((media, wall + delay))
+        line.add(*arrivals[-1])
+    slope, offset, media0, wall0 = plain_line(arrivals)
+    for at in (media0, media, media + 10 * US):
+        assert abs(line.place_us(at) - (wall0 + offset + slope * (at - media0))) < 2
+
+
+class Cuts:
+    """A sink that only keeps where files begin and end."""
+
+    def __init__(self) -> None:
+        self.starts: list[int] = []
+        self.ends: list[int] = []
+
+    def begin(self, start: SegmentStart) -> None:
+        self.starts.append(start.t0_us)
+
+    def write(self, parts: list[bytes], size: int, note: FragmentNote) -> None:
+        return
+
+    def read_back(self, limit: int, deliver: Callable[[bytes], None]) -> None:
+        raise AssertionError("nobody watches")
+
+    def finish(self, t1_us: int) -> None:
+        self.ends.append(t1_us)
+
+    def open_run(self, stream_id: UUID, run_id: UUID, t0_us: int) -> None:
+        return
+
+    def close_run(self, run_id: UUID, t1_us: int, end: RunEnd, detail: str) -> None:
+        return
+
+
+@pytest.mark.parametrize("rate", [1.0, 0.9998])
+def test_ten_thousand_files_join_and_the_last_begins_where_it_should(rate: float) -> None:
+    """Two pictures a second, a file a second: whatever rounding or carrying there were would add up."""
+    chance, cuts, start_us = random.Random(7), Cuts(), 1_790_000_000 * US
+    segmenter, keeper = Segmenter(UUID(int=77), cuts, FakeClock(), 1.0), Timekeeper()
+    sets, late = units("h264")[0].parameters, []
+    for number in range(20_000):
+        true_us = start_us + number * US // 2
+        dts = round(number * 45_000 * rate)
+        arrival_us = true_us + int(chance.expovariate(1 / 3000))
+        unit = AccessUnit(b"\0\0\0\1A", True, dts, dts, arrival_us, arrival_us / US, sets)
+        assert keeper.take(unit) is None
+        before = len(cuts.starts)
+        assert segmenter.take(unit, keeper.line) is None
+        if len(cuts.starts) > before:
+            late.append(cuts.starts[-1] - true_us)
+    assert len(cuts.starts) >= 9_990
+    assert cuts.starts[1:] == cuts.ends
+    assert max(abs(error) for error in late) < 25_000
+    assert abs(sum(late[-1000:]) - sum(late[:1000])) / 1000 < 2000
 
 
 def test_a_step_is_noticed_and_slewing_is_not() -> None:
