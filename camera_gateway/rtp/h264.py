@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 
-from camera_gateway.fmp4.nal import VideoCodec, is_clean_recovery_point
+from camera_gateway.fmp4.nal import VideoCodec, is_clean_recovery_point, split_annexb
 from camera_gateway.packets import SourceCounters, SourceListener, SourceSettings
 from camera_gateway.rtp.description import MediaDescription
 from camera_gateway.rtp.receiver import refusal
@@ -82,10 +82,20 @@ class H264Track(VideoTrack):
 
     def _read_nal(self, data: memoryview, at: int, end: int) -> None:
         kind = data[at] & 31
+        if kind == 0:
+            self._read_annexb(data[at:end].tobytes())
+            return
         role = _ROLES[kind]
         self._whole(role, end - at > 1 and data[at + 1] > 127, data, at, end)
         if kind == _SEI and is_clean_recovery_point(data[at : at + 4].tobytes()):
             self._key = True
+
+    def _read_annexb(self, packet: bytes) -> None:
+        """Some old cameras put start codes before their NAL units (NAL type 0 is none)."""
+        if packet.startswith((b"\0\0\0\1", b"\0\0\1")):
+            for nal in split_annexb(packet):
+                if nal[0] & 31:
+                    self._read_nal(memoryview(nal), 0, len(nal))
 
     def _role_of(self, nal: bytes) -> int:
         return _ROLES[nal[0] & 31]

@@ -390,7 +390,6 @@ class VideoTrack(Receiver):
             self._drop_unit()
         self._restarted = True
         self._clock_stamp = self._stamp = -1
-        self._trust = max(self._trust, 0) if self._trust != _NEVER else _NEVER
 
     def _note_hole(self, stamp: int) -> None:
         """Packets were lost before this one: which unit is damaged?"""

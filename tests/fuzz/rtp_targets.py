@@ -5,9 +5,18 @@ from __future__ import annotations
 import base64
 import struct
 from collections.abc import Callable
+from contextlib import suppress
 
 from camera_gateway.fmp4.nal import sample_is_whole
-from camera_gateway.packets import AccessUnit, AudioUnit, SenderReport, SourceCounters, SourceInfo, SourceSettings
+from camera_gateway.packets import (
+    AccessUnit,
+    AudioUnit,
+    SenderReport,
+    SourceCounters,
+    SourceFault,
+    SourceInfo,
+    SourceSettings,
+)
 from camera_gateway.rtp import rtcp
 from camera_gateway.rtp.demultiplexer import Demultiplexer
 from camera_gateway.rtp.description import MediaDescription
@@ -29,6 +38,7 @@ class _Sound:
 
     def __init__(self) -> None:
         self._dts = self._time = -1
+        self.units: list[AccessUnit] = []
 
     def opened(self, info: SourceInfo) -> None:
         raise AssertionError("a track opens nothing")
@@ -39,6 +49,7 @@ class _Sound:
         assert unit.pts >= 0
         assert unit.parameters.sps
         self._dts = unit.dts
+        self.units.append(unit)
 
     def audio(self, unit: AudioUnit) -> None:
         assert unit.data
@@ -55,14 +66,14 @@ class _Sound:
         raise AssertionError("a track fails by raising")
 
 
-def _track(media: MediaDescription, *, ordered: bool = True) -> Track:
-    return make_track(media, SourceSettings("rtsp://192.0.2.1/"), _Sound(), SourceCounters(), ordered=ordered)
+def _track(media: MediaDescription, *, ordered: bool = True, sound: _Sound | None = None) -> Track:
+    listener, counters = sound or _Sound(), SourceCounters()
+    return make_track(media, SourceSettings("rtsp://192.0.2.1/"), listener, counters, ordered=ordered)
 
 
-def _payloads(media: MediaDescription, data: bytes, *, ordered: bool = True) -> None:
+def _packets(data: bytes) -> list[bytes]:
     """Packets around payloads: a byte of flags, two of length, the payload, and so on."""
-    track = _track(media, ordered=ordered)
-    at, sequence, stamp = 0, 65_530, 2**32 - 3600
+    packets, at, sequence, stamp = [], 0, 65_530, 2**32 - 3600
     while at + 3 <= len(data):
         flags, length = data[at], data[at + 1] << 8 | data[at + 2]
         payload = data[at + 3 : at + 3 + length]
@@ -70,10 +81,38 @@ def _payloads(media: MediaDescription, data: bytes, *, ordered: bool = True) -> 
         sequence += 1 + (flags >> 2 & 3) - (4 if flags & 0x20 else 0)
         stamp += 1800 if flags & 2 else 0
         kind = 96 | (0x80 if flags & 1 else 0)
-        packet = struct.pack(">BBHII", 0x80, kind, sequence & 0xFFFF, stamp & 0xFFFF_FFFF, flags >> 7) + payload
-        track.take(memoryview(packet), 0, len(packet), at * 1000, at / 1000)
+        head = struct.pack(">BBHII", 0x80, kind, sequence & 0xFFFF, stamp & 0xFFFF_FFFF, flags >> 7)
+        packets.append(head + payload)
+    return packets
+
+
+def _payloads(media: MediaDescription, data: bytes, *, ordered: bool = True) -> None:
+    track = _track(media, ordered=ordered)
+    for index, packet in enumerate(_packets(data)):
+        track.take(memoryview(packet), 0, len(packet), index * 1000, index / 1000)
     track.report(0, 99.0)
     track.flush()
+
+
+def _compare_ways(media: MediaDescription, data: bytes) -> None:
+    """What comes out must not depend on whether packets come one by one or many in one buffer."""
+    one, many = _Sound(), _Sound()
+    packets = _packets(data)
+    with suppress(SourceFault):
+        track = _track(media, sound=one)
+        for packet in packets:
+            track.take(memoryview(packet), 0, len(packet), 0, 0.0)
+        track.flush()
+    with suppress(SourceFault):
+        track = _track(media, sound=many)
+        demultiplexer = Demultiplexer(len)
+        demultiplexer.bind(0, track.take)
+        stream = b"".join(struct.pack(">BBH", 36, 0, len(packet)) + packet for packet in packets)
+        cut = 1 + sum(data[:8]) % 700
+        for at in range(0, len(stream), cut):
+            demultiplexer.feed(memoryview(stream[at : at + cut]), 0, 0.0)
+        track.flush()
+    assert one.units == many.units
 
 
 def rtp_stream(data: bytes) -> None:
@@ -95,6 +134,7 @@ def rtp_stream(data: bytes) -> None:
 def rtp_h264(data: bytes) -> None:
     """Payloads of H.264."""
     _payloads(_H264, data)
+    _compare_ways(_H264, data)
 
 
 def rtp_h264_udp(data: bytes) -> None:
@@ -105,6 +145,7 @@ def rtp_h264_udp(data: bytes) -> None:
 def rtp_h265(data: bytes) -> None:
     """Payloads of H.265."""
     _payloads(_H265, data)
+    _compare_ways(_H265, data)
 
 
 def rtp_aac(data: bytes) -> None:

@@ -192,6 +192,14 @@ def test_fragments_without_an_end_bit() -> None:
     assert counters.broken_units == 0
 
 
+def test_packets_with_start_codes() -> None:
+    sender = Sender()
+    packets = sender.unit(b"\0\0\0\1" + SPS + b"\0\0\0\1" + PPS + b"\0\0\1\x65\x88\x01") + sender.unit(b"\0\0\0\1" + P)
+    units, _ = run(packets + sender.unit(b"\0\0\0"), h264(**{"sprop-parameter-sets": ""}))
+    assert [unit.data for unit in units] == [sample(b"\x65\x88\x01"), sample(P)]
+    assert units[0].parameters.sps == (SPS,)
+
+
 def test_h265() -> None:
     sender = Sender()
     sei_before, sei_behind = b"\x4e\x01\x05\x80", b"\x50\x01\x05\x80"
