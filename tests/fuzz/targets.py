@@ -7,7 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
-from camera_gateway.fmp4 import h264, h265, reader
+from camera_gateway.fmp4 import audio, h264, h265, reader
+from camera_gateway.fmp4.boxes import children
 from camera_gateway.onvif.xml_guard import ForbiddenXml, NotXml, parse_xml
 from console.services.event_parsing import EventContext, parse_events, read_batch
 from deploy.virtual_camera import strip
@@ -42,6 +43,13 @@ def recorded_file(data: bytes) -> None:
         pass
 
 
+def audio_config(data: bytes) -> None:
+    """An AudioSpecificConfig out of a camera's session description, and the sample entry made of it."""
+    audio.aac_frame_samples(48_000, data)
+    entry = audio.aac_track(48_000, 2, data).entry
+    audio.audio_codec(entry, next(children(entry)))
+
+
 def h264_parameters(data: bytes) -> None:
     """An SPS out of a camera's stream."""
     h264.parse_sps(data)
@@ -73,6 +81,7 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
         screen_segment,
         torn_screen_segment,
         recorded_file,
+        audio_config,
         h264_parameters,
         h265_parameters,
         soap,
