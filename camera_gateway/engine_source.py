@@ -346,6 +346,7 @@ class EngineSource:
         return self._session is not None
 
     def _ended(self) -> None:
+        self._hand_on_the_last()
         if self._leaving:
             self._drop()
         elif self._pictures():
@@ -356,6 +357,7 @@ class EngineSource:
             self._fail(SourceFault(GapReason.NO_MEDIA, "the camera closed the connection while it was being opened"))
 
     def _broken(self, error: OSError) -> None:
+        self._hand_on_the_last()
         if self._leaving:
             self._drop()
             return
@@ -490,6 +492,7 @@ class EngineSource:
 
     def _silence(self, seen: str, now_s: float) -> SourceFault:
         """Who is silent: the camera's media, its RTSP server, or the whole host."""
+        self._hand_on_the_last()
         reason = GapReason.NETWORK if self._pictures() else GapReason.NO_MEDIA
         watch, made = self._watch, self._socket
         if made is None or not watch.asked:

@@ -38,6 +38,7 @@ from tests.camera_gateway.hall import REPOSITORY, free_port
 from tests.camera_gateway.hearing import Hearing
 from tests.peers.gst_rtsp import GstServer, make_bframes, make_h264, make_h265, make_with_audio
 from tests.peers.relay import Relay
+from tests.peers.vlc import VlcServer
 
 pytestmark = pytest.mark.peer
 
@@ -245,6 +246,22 @@ def test_audio_comes_as_it_was_sent_when_it_is_wanted(
         sum(len(before.data) for before in pcma.audio_units[:index]) for index in range(len(pcma.audio_units))
     ]
     assert unwanted.audio_units == []
+
+
+def test_vlc_which_sends_over_udp_alone(bench: Bench, library: dict[str, Path]) -> None:
+    with VlcServer(library["h264"], free_port()) as vlc:
+        asked, unasked = bench.open(vlc.url, transport="udp"), bench.open(vlc.url)
+        asked.until(lambda: all(len(one.units) >= ENOUGH or one.fault for one in (asked, unasked)))
+        source = [sample.data for sample in video_of(library["h264"])]
+        for hearing in (asked, unasked):
+            assert hearing.fault is None, hearing.fault.evidence
+            assert hearing.info is not None
+            assert hearing.info.transport == "udp"
+            start = source.index(hearing.units[0].data)  # it was playing before we came
+            found = [unit.data for unit in hearing.units][: len(source) - start]
+            assert found == source[start : start + len(found)]
+            times = [unit.pts - hearing.units[0].pts for unit in hearing.units[:50]]
+            assert times == [3600 * index for index in range(50)]
 
 
 def test_a_digest_password_of_another_maker_is_understood(library: dict[str, Path]) -> None:
