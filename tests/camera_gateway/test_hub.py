@@ -11,11 +11,18 @@ from uuid import UUID, uuid4
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from websockets.client import ClientProtocol
+from websockets.frames import Frame, Opcode
+from websockets.protocol import State
+from websockets.uri import parse_uri
 
+from camera_gateway.fmp4.writer import LiveFrame, split_frame
 from camera_gateway.live import wire
-from camera_gateway.live.hub import VIEWER_BYTES, Hub, Viewer
+from camera_gateway.live.hub import VIEWER_BYTES, Channel, Hub, Viewer
 from camera_gateway.tap import LiveFormat, LiveUnit
 from storage.clock import FakeClock
+from storage.errors import MediaError
+from storage.model import LiveState
 
 STREAM = uuid4()
 FORMAT = LiveFormat("avc1.64001F", 640, 360, b"init")
@@ -142,6 +149,122 @@ async def test_a_snapshot_opens_the_stream_and_closes_it_again() -> None:
     with pytest.raises(TimeoutError):
         await watcher.hub.key_frame(STREAM, 0.01)
     assert watcher.hub.watched == frozenset()
+
+
+async def test_sixty_four_tiles_of_key_frames_cost_their_key_frames_and_lose_nothing() -> None:
+    watcher = Watcher()
+    streams = [uuid4() for _ in range(64)]
+    viewer = Viewer(watcher.hub.tally)
+    for number, stream_id in enumerate(streams):
+        watcher.hub.subscribe(viewer, number, stream_id, keys_only=True)
+        watcher.hub.take_format(stream_id, FORMAT)
+    for number in range(100):
+        for stream_id in streams:
+            watcher.hub.take_unit(stream_id, unit(number, key=number % 50 == 0))
+    control, media = await watcher.read(viewer)
+    assert [flags for _, kind, flags in media if kind == 1] == [1] * 128
+    assert not [message for message in control if message["op"] == "dropped"]
+    assert (watcher.hub.tally.relayed, watcher.hub.tally.dropped) == (128, 0)
+
+
+async def test_a_slow_viewer_costs_others_nothing_and_is_counted() -> None:
+    watcher = Watcher()
+    slow, quick = Viewer(watcher.hub.tally), Viewer(watcher.hub.tally)
+    for viewer in (slow, quick):
+        watcher.hub.subscribe(viewer, 1, STREAM)
+    watcher.hub.take_format(STREAM, FORMAT)
+    shown = 0
+    for number in range(40):
+        watcher.hub.take_unit(STREAM, unit(number, key=number == 0, size=VIEWER_BYTES // 8))
+        shown += len([kind for _, kind, _ in (await watcher.read(quick))[1] if kind == 1])
+    assert shown == 40
+    assert watcher.hub.tally.dropped == 40 - 8
+
+
+async def test_a_viewer_gets_one_frame_per_fragment() -> None:
+    watcher = Watcher()
+    viewer = Viewer()
+    watcher.hub.subscribe(viewer, 1, STREAM)
+    watcher.hub.take_format(STREAM, FORMAT)
+    sent = [LiveUnit(number == 0, number * 3600, 7, 14_400, b"frame %d" % number) for number in range(3)]
+    for one in sent:
+        watcher.hub.take_unit(STREAM, one)
+    received: list[LiveFrame] = []
+    async with asyncio.timeout(5):
+        while len(received) < 3:
+            message = await viewer.next()
+            if isinstance(message, bytes) and message[2] == 1:
+                received.append(split_frame(message[4:]))
+    assert [LiveUnit(got.key, got.decode_time, got.offset, got.duration, got.data) for got in received] == sent
+
+
+@given(st.lists(st.one_of(st.text(max_size=300), st.binary(min_size=1, max_size=70_000)), min_size=1, max_size=8))
+async def test_a_batch_is_what_a_websocket_client_reads(messages: list[str | bytes]) -> None:
+    viewer = Viewer()
+    channel = Channel(3, STREAM, viewer, keys_only=False)
+    for message in messages:
+        if isinstance(message, str):
+            viewer.say(text=message)
+        else:
+            viewer.send_frame(channel, True, message)
+    client = ClientProtocol(parse_uri("ws://gateway/"), state=State.OPEN, max_size=None)
+    while (parts := viewer.take()) != []:
+        client.receive_data(b"".join(parts))
+    frames = [event for event in client.events_received() if isinstance(event, Frame)]
+    assert [
+        json.loads(bytes(frame.data))["text"] if frame.opcode is Opcode.TEXT else bytes(frame.data)[4:]
+        for frame in frames
+    ] == messages
+    assert not viewer.behind
+
+
+async def test_a_derived_stream_has_its_sources_states_and_is_not_asked_of_workers() -> None:
+    watcher = Watcher()
+    derived = uuid4()
+    idle: list[UUID] = []
+    watcher.hub.on_idle = idle.append
+    watcher.hub.take_states([state(STREAM)])
+    watcher.hub.derive(derived, STREAM)
+    viewer = Viewer()
+    watcher.hub.subscribe(viewer, 1, derived)
+    assert watcher.hub.watched == frozenset()
+    watcher.hub.pause_derived(derived, LiveState.OFFLINE, "transcoder_failed")
+    watcher.hub.take_format(derived, FORMAT)
+    watcher.hub.take_states([state(STREAM, live="offline", cause="unreachable")])
+    watcher.hub.pause_derived(derived, LiveState.OFFLINE, "transcoder_failed")
+    control, _ = await watcher.read(viewer)
+    assert [message["cause"] for message in control if message["op"] == "state"] == [
+        "",
+        "transcoder_failed",
+        "",
+        "unreachable",
+        "unreachable",  # why there is no picture at all says more than that none is made of it
+    ]
+    assert [message["derived"] for message in control if message["op"] == "info"] == [True]
+    watcher.hub.leave(viewer)
+    assert idle == [derived]
+    watcher.hub.end_derived(derived)
+
+
+@given(st.lists(st.binary(max_size=40), max_size=6), st.lists(st.integers(1, 60), max_size=20))
+def test_messages_are_the_same_however_the_link_cuts_them(bodies: list[bytes], cuts: list[int]) -> None:
+    data = b"".join(wire.pack(wire.Kind.UNIT, body) for body in bodies)
+    found: list[bytes] = []
+    reader = wire.MessageReader(lambda _kind, body: found.append(bytes(body)))
+    for cut in cuts:
+        reader.feed(data[:cut])
+        data = data[cut:]
+    reader.feed(data)
+    assert found == bodies
+
+
+@given(st.binary(max_size=200))
+def test_what_is_no_message_is_refused_or_waited_for(data: bytes) -> None:
+    reader = wire.MessageReader(lambda _kind, _body: None)
+    try:
+        reader.feed(data)
+    except MediaError:
+        return
 
 
 @given(
