@@ -194,10 +194,17 @@ class EngineSource:
         self._phase = "no answer to the connection request"
         self._fault = (GapReason.UNREACHABLE, self._phase)
         family = socket.AF_INET6 if ":" in address else socket.AF_INET
-        made = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+        try:
+            made = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+        except OSError as error:  # no descriptors are left, or the machine does not speak IPv6
+            self._connect_failed(error.errno or 0)
+            return
         self._socket = made
         _tune(made, self._settings.read_timeout_s, self._shared.tcp_receive_buffer)
-        number = made.connect_ex((address, self._target.port))
+        try:
+            number = made.connect_ex((address, self._target.port))
+        except OSError as error:  # an IPv6 zone that the machine does not have
+            number = error.errno or errno.EINVAL
         if number in (0, errno.EINPROGRESS):
             self._reactor.watch(made.fileno(), self._on_connect, WRITE)
         else:

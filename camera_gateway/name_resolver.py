@@ -30,7 +30,7 @@ Lookup = Callable[[str], list[str]]
 
 
 def system_lookup(host: str) -> list[str]:
-    """The addresses of a host as the system knows them. Blocks; raises OSError, UnicodeError."""
+    """The addresses of a host as the system knows them. Blocks; raises OSError, ValueError (a name that is none)."""
     found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
     return [str(entry[4][0]) for entry in found]
 
@@ -76,7 +76,7 @@ class NameResolver:
     def _ask(self, host: str) -> Resolved:
         try:
             addresses = tuple(dict.fromkeys(self._lookup(host)))[:_MOST_ADDRESSES]
-        except (OSError, UnicodeError) as error:
+        except (OSError, ValueError) as error:
             return Resolved(error=getattr(error, "strerror", None) or str(error))
         return Resolved(addresses) if addresses else Resolved(error="the name has no address")
 

@@ -22,6 +22,8 @@ _CONNECTING: dict[int, tuple[GapReason, str]] = {
     errno.EHOSTDOWN: (GapReason.UNREACHABLE, "the host is down"),
     errno.ETIMEDOUT: (GapReason.UNREACHABLE, "no answer to the connection request"),
     errno.EACCES: (GapReason.UNREACHABLE, "a firewall of the gateway forbids the connection"),
+    errno.EMFILE: (GapReason.UNKNOWN, "the gateway has no file descriptors left"),
+    errno.ENFILE: (GapReason.UNKNOWN, "the machine has no file descriptors left"),
     errno.EPERM: (GapReason.UNREACHABLE, "a firewall of the gateway forbids the connection"),
 }
 _BREAKING = {

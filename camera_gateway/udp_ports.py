@@ -43,9 +43,9 @@ def _bind(family: int, address: str, port: int) -> Pair | None:
     with contextlib.ExitStack() as undo:
         made: list[socket.socket] = []
         for number in (port, port + 1):
-            sock = undo.enter_context(socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK))
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
             try:
+                sock = undo.enter_context(socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK))
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
                 sock.bind((address, number))
             except OSError as error:
                 if error.errno in (errno.EADDRINUSE, errno.EACCES):

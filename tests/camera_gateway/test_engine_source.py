@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import json
 import os
@@ -36,6 +37,8 @@ from storage.clock import SystemClock
 from storage.model import GapReason
 from tests.camera_gateway.hall import REPOSITORY, free_port
 from tests.camera_gateway.hearing import Hearing
+from tests.camera_gateway.media import units as coded
+from tests.camera_gateway.scripted_camera import ScriptedCamera
 from tests.peers.gst_rtsp import GstServer, make_bframes, make_h264, make_h265, make_with_audio
 from tests.peers.relay import Relay
 from tests.peers.vlc import VlcServer
@@ -476,12 +479,37 @@ def test_a_reset_and_an_end_in_mid_stream(bench: Bench, camera: RunningCamera) -
         relay.stop()
 
 
-def test_what_the_neighbours_say_is_part_of_the_evidence(bench: Bench, camera: RunningCamera) -> None:
-    bench.play(camera.stream("sub").uri, user=camera.username, password=camera.password)
-    dead = bench.open("rtsp://camera.invalid:8554/live", open_timeout_s=2.0)
-    dead.until(lambda: dead.fault)
-    bench.shared.neighbours.heard("10.0.0.7")
-    assert bench.shared.neighbours.evidence("camera.invalid") == "; 2 of 2 other cameras answer"
+def test_what_the_neighbours_do_is_part_of_the_evidence(bench: Bench, camera: RunningCamera) -> None:
+    with socket.socket() as deaf, contextlib.ExitStack() as queue:
+        deaf.bind(("127.0.0.5", 0))
+        deaf.listen(0)
+        for _ in range(3):  # its queue is full: further requests to connect get no answer
+            waiting = queue.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(deaf.getsockname())
+        uri = f"rtsp://127.0.0.5:{deaf.getsockname()[1]}/live"
+        said = bench.said(bench.open(uri, open_timeout_s=0.3))
+        assert said == (GapReason.UNREACHABLE, "no answer to the connection request within 0.3 s")
+        other = bench.play(camera.stream("sub").uri, user=camera.username, password=camera.password)
+        alone = bench.open(uri, open_timeout_s=0.3)
+        other.until(lambda: alone.fault)
+        assert alone.fault is not None
+        assert alone.fault.evidence == ("no answer to the connection request within 0.3 s; 1 of 1 other cameras answer")
+
+
+def test_ipv6(bench: Bench) -> None:
+    scripted = ScriptedCamera(bench.reactor, socket.create_server(("::1", 0), family=socket.AF_INET6))
+    scripted.describe(coded("h264")[0])
+    hearing = bench.open(scripted.uri.replace("127.0.0.1", "[::1]"))
+    scripted.serve_until("PLAY")
+    for number in range(5):
+        scripted.send_unit(coded("h264")[number], number * 3600)
+    hearing.until(lambda: len(hearing.units) >= 4)
+    assert [unit.data for unit in hearing.units[:4]] == [unit.data for unit in coded("h264")[:4]]
+    bench.sources[-1].close()
+    scripted.serve(20)
+    assert "TEARDOWN" in scripted.requests
+    scripted.close()
 
 
 # Leaving
