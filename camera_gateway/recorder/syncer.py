@@ -47,6 +47,7 @@ class Syncer:
         self._leader = threading.Thread(target=self._lead, name="disk-syncer", daemon=True)
         names = [f"disk-sync-{number}" for number in range(threads)]
         self._helpers = [threading.Thread(target=self._help, name=name, daemon=True) for name in names]
+        self._round_s = clock.monotonic()  # when the last interval was over
         self.last_pass_s = 0.0
 
     def add(self, part: PartFile) -> None:
@@ -55,6 +56,7 @@ class Syncer:
             self._open.add(part)
 
     def start(self) -> None:
+        self._round_s = self._clock.monotonic()
         self._leader.start()
         for thread in self._helpers:
             thread.start()
@@ -77,10 +79,10 @@ class Syncer:
         return len(self._open)
 
     def behind_s(self) -> float:
-        """For how long the oldest pass has been going that is not through; 0 when none is."""
+        """For how long the oldest pass has been going that is not through, or should have begun; 0 when none is."""
         with self._lock:
-            began_s = self._running[0].began_s if self._running else None
-        return 0.0 if began_s is None else max(self._clock.monotonic() - began_s, 0.0)
+            began_s = self._running[0].began_s if self._running else self._round_s + 2 * self._interval_s
+        return 0.0 if self._stopping.is_set() else max(self._clock.monotonic() - began_s, 0.0)
 
     def forget(self, part: PartFile) -> None:
         """Close it: whoever calls makes it durable."""
@@ -92,6 +94,7 @@ class Syncer:
     def _lead(self) -> None:
         while not self._clock.wait(self._stopping, self._interval_s):
             self._before_pass()
+            self._round_s = self._clock.monotonic()
             self._begin_pass()
 
     def _begin_pass(self) -> None:

@@ -124,7 +124,7 @@ def test_only_the_stream_whose_ring_is_full_pays_and_it_comes_back(
     assert site.ends(quiet) == [RunEnd.STOPPED]
     assert site.frames(quiet) == 60
     assert 50 + 100 <= site.frames(loud) < len(FRAMES)
-    assert site.disk.health().slow == ""
+    assert "wait to be written" not in site.disk.health().slow
 
 
 def test_all_rings_together_have_a_bound_and_who_waits_little_goes_on(tmp_path: Path) -> None:
@@ -197,6 +197,31 @@ def test_a_sync_that_hangs_holds_up_neither_writing_nor_the_sync_of_others(
     site.disk.stop()
     assert site.frames(stuck) == len(FRAMES)
     assert (stuck.faults, other.faults) == ([], [])
+
+
+def test_a_volume_that_does_not_say_how_full_it_is_is_told_as_slow(tmp_path: Path) -> None:
+    """A network mount that hangs: whoever asks it for its free space hangs as well, and nothing is synced."""
+    asked, answered = threading.Event(), threading.Event()
+
+    class Hanging(FakeGuard):
+        def check(self) -> None:
+            if threading.current_thread() is not threading.main_thread():
+                asked.set()
+                answered.wait()
+
+    settings = DiskSettings(tmp_path / "staging", 0.3)
+    disk = DiskWriter(settings, FolderPlacement(tmp_path / "placed"), FakeArchive(), Hanging(), CLOCK)
+    camera = Camera(disk, 0)
+    disk.start()
+    asked.wait()
+    camera.feed(FRAMES[:100])
+    until(lambda: disk.health().queued_bytes == 0)
+    until(lambda: disk.health().slow.startswith("syncing all files takes"))
+    answered.set()
+    until(lambda: disk.health().slow == "")
+    camera.segmenter.end(RunEnd.STOPPED)
+    disk.stop()
+    assert camera.faults == []
 
 
 def test_while_the_catalog_is_away_descriptors_do_not_pile_up(tmp_path: Path) -> None:
