@@ -22,6 +22,8 @@ log = logging.getLogger(__name__)
 
 QUEUE_BYTES = 8 << 20
 _RETRY_S = 0.5
+_PACE_S = 0.005
+_AT_ONCE = 256 << 10
 
 
 def state_message(stream_id: UUID, role: str, state: StreamState) -> dict[str, Any]:
@@ -61,7 +63,8 @@ class LiveClient:
         self._queue: deque[bytes] = deque()
         self._queued = 0
         self._dropped: dict[UUID, int] = {}
-        self._ready = threading.Condition()
+        self._lock = threading.Lock()
+        self._ready = threading.Event()
         self._connected = False
         self._stopping = threading.Event()
         self._socket: socket.socket | None = None
@@ -73,8 +76,6 @@ class LiveClient:
     def stop(self) -> None:
         self._stopping.set()
         self._shut()
-        with self._ready:
-            self._ready.notify_all()
         self._thread.join()
 
     # --- outlet ------------------------------------------------------------------------------------------------------
@@ -83,15 +84,14 @@ class LiveClient:
 
     def send_unit(self, stream_id: UUID, unit: LiveUnit) -> None:
         """Queue a frame; over the queue's limit frames are dropped up to the next key frame, and counted."""
-        with self._ready:
-            dropped = self._dropped.get(stream_id)
-            if self._queued > QUEUE_BYTES or (dropped is not None and not unit.key):
-                self._dropped[stream_id] = (dropped or 0) + 1
+        parts = wire.unit_parts(stream_id, unit)
+        with self._lock:
+            if not self._connected or self._drops(stream_id, unit.key):
                 return
-            self._dropped.pop(stream_id, None)
-        if dropped is not None:
-            self._put(wire.pack_json(wire.Kind.DROPPED, {"stream": str(stream_id), "frames": dropped}))
-        self._put(wire.pack_unit(stream_id, unit))
+            self._queue += parts
+            self._queued += len(parts[0]) + len(parts[1])
+        if not self._ready.is_set():
+            self._ready.set()
 
     def send_states(self, roles: Mapping[UUID, str], states: Mapping[UUID, StreamState]) -> None:
         """Tell what changed."""
@@ -104,11 +104,27 @@ class LiveClient:
         self._put(wire.pack_json(wire.Kind.STATS, stats.to_json()))
 
     def _put(self, message: bytes) -> None:
-        with self._ready:
+        with self._lock:
             if self._connected:
                 self._queue.append(message)
                 self._queued += len(message)
-                self._ready.notify()
+        self._ready.set()
+
+    def _drops(self, stream_id: UUID, key: bool) -> bool:
+        """Whether a frame is left out; when a stream goes on after that, how many were is told first."""
+        full = self._queued > QUEUE_BYTES
+        if not full and not self._dropped:
+            return False
+        dropped = self._dropped.get(stream_id)
+        if full or (dropped is not None and not key):
+            self._dropped[stream_id] = (dropped or 0) + 1
+            return True
+        if dropped is not None:
+            del self._dropped[stream_id]
+            told = wire.pack_json(wire.Kind.DROPPED, {"stream": str(stream_id), "frames": dropped})
+            self._queue.append(told)
+            self._queued += len(told)
+        return False
 
     # --- threads -----------------------------------------------------------------------------------------------------
     def _run(self) -> None:
@@ -127,7 +143,7 @@ class LiveClient:
                 link.connect(address)
             self._socket = link
             sender = threading.Thread(target=self._send_forever, args=(link,), name="live-sender", daemon=True)
-            with self._ready:
+            with self._lock:
                 self._queue.clear()
                 self._queued = 0
                 self._dropped.clear()
@@ -138,26 +154,39 @@ class LiveClient:
             try:
                 self._receive_forever(link)
             finally:
-                with self._ready:
+                with self._lock:
                     self._connected = False
-                    self._ready.notify_all()
+                self._ready.set()
                 self._shut()
                 sender.join()
                 self._socket = None
 
     def _send_forever(self, link: socket.socket) -> None:
-        while True:
-            with self._ready:
-                self._ready.wait_for(lambda: self._queue or not self._connected)
+        while self._ready.wait():
+            with self._lock:
                 if not self._connected:
                     return
-                message = self._queue.popleft()
-                self._queued -= len(message)
+                data = self._take()
             try:
-                link.sendall(message)
+                link.sendall(data)
             except OSError:
                 self._shut()
                 return
+            if not self._ready.is_set():
+                self._clock.wait(self._stopping, _PACE_S)  # what comes meanwhile goes together
+
+    def _take(self) -> bytes:
+        """What goes out next, whole messages or not; the link is a stream."""
+        parts: list[bytes] = []
+        size = 0
+        while self._queue and size < _AT_ONCE:
+            part = self._queue.popleft()
+            size += len(part)
+            parts.append(part)
+        self._queued -= size
+        if not self._queue:
+            self._ready.clear()
+        return b"".join(parts)
 
     def _receive_forever(self, link: socket.socket) -> None:
         with link.makefile("rb") as lines:

@@ -16,6 +16,7 @@ MAX_MESSAGE = 32 << 20
 HEAD = struct.Struct(">IB")
 _FORMAT = struct.Struct(">16sHHB")
 _UNIT = struct.Struct(">16sBQiI")
+_UNIT_MESSAGE = struct.Struct(">IB16sBQiI")
 
 
 class Kind(IntEnum):
@@ -57,8 +58,16 @@ def unpack_format(body: bytes) -> tuple[UUID, LiveFormat]:
 
 
 def pack_unit(stream_id: UUID, unit: LiveUnit) -> bytes:
-    head = _UNIT.pack(stream_id.bytes, unit.key, unit.time, unit.offset, unit.duration)
-    return b"".join((HEAD.pack(len(head) + len(unit.data) + 1, Kind.UNIT), head, unit.data))
+    return b"".join(unit_parts(stream_id, unit))
+
+
+def unit_parts(stream_id: UUID, unit: LiveUnit) -> tuple[bytes, bytes]:
+    """A UNIT message in two pieces, the payload not copied."""
+    data = unit.data
+    length = _UNIT.size + len(data) + 1
+    return _UNIT_MESSAGE.pack(
+        *(length, Kind.UNIT, stream_id.bytes, unit.key, unit.time, unit.offset, unit.duration)
+    ), data
 
 
 def unpack_unit(body: bytes) -> tuple[UUID, LiveUnit]:
