@@ -197,7 +197,7 @@ class Segmenter:
         file.frames += len(pending)
         end_us = run.line.wall_us(media_us(next_dts)) if t1_us is None else t1_us
         note = FragmentNote(start, pending[0].key, file.frames, next_dts - file.dts0, end_us)
-        sound = run.sound.runs(t1_us) if run.sound is not None else None
+        sound = run.sound.runs(end_us) if run.sound is not None else None
         if sound:
             parts, size = sounding_fragment_parts(file.sequence, start, pending, next_dts, sound)
         else:

@@ -19,7 +19,9 @@ from camera_gateway.fmp4.reader import read_fragments, read_head, read_samples
 from camera_gateway.fmp4.salvage import inspect, salvage
 from camera_gateway.packets import AudioCodec, AudioFormat, AudioUnit
 from camera_gateway.recorder.segmenter import Segmenter
+from camera_gateway.recorder.timing import Timekeeper
 from storage.clock import US, FakeClock
+from storage.model import RunEnd
 from tests.camera_gateway.media import MemorySink, packets, picture_hashes, run, transport_stream, units
 from tests.camera_gateway.sound import (
     aac_sound,
@@ -123,6 +125,33 @@ def test_sound_lies_beside_its_pictures_in_every_file(codec: AudioCodec) -> None
         assert abs(end / audio.rate - fragments[-1].end_time / 90_000) <= 2 * unit_s + 0.04
         for early, late in pairwise(pieces):
             assert early.time + early.duration == late.time
+
+
+@pytest.mark.parametrize("codec", KINDS)
+def test_a_recording_that_begins_in_the_past_has_its_sound_in_the_same_places(codec: AudioCodec) -> None:
+    """A pre-roll hands in its pictures at once, when all their sound is there already."""
+    audio, sound = sound_of(codec, 12)
+    sink, keeper = MemorySink(), Timekeeper()
+    segmenter = Segmenter(STREAM, sink, FakeClock(), 2)
+    segmenter.hear(audio)
+    for heard in sound:
+        segmenter.take_audio(heard)
+    for unit in units("h264", seconds=12):
+        keeper.take(unit)
+        assert segmenter.take(unit, keeper.line) is None
+    segmenter.end(RunEnd.STOPPED)
+    packet = 1024 if codec is AudioCodec.AAC else 160
+    assert len(sink.files) == len(recording_in_files(codec).files)
+    for content, arrived in zip(sink.files, recording_in_files(codec).files, strict=True):
+        for place, expected in zip(sound_places(content), sound_places(arrived), strict=True):
+            assert abs(place - expected) <= packet  # what came just after the cut is in the next file
+
+
+def sound_places(content: bytes) -> tuple[int, int]:
+    """Where the sound of a file begins and ends."""
+    fragments = read_fragments(io.BytesIO(content), read_head(io.BytesIO(content)).size)
+    pieces = [piece for fragment in fragments for piece in fragment.sound]
+    return pieces[0].time, pieces[-1].time + pieces[-1].duration
 
 
 @pytest.mark.parametrize("codec", KINDS)
