@@ -137,9 +137,11 @@ def _camera_plans(routes: APIRouter, services: PlanServices, guard: Guard) -> No
     def change_plans(body: PlansBody, actor: Annotated[Actor, guard.actor(Action.PLANS_MANAGE)]) -> dict[str, Any]:
         return {"plans": plans.change(actor, body.camera_ids, body.change.values())}
 
-    @routes.get("/plans/preview", summary="A day as planned", description="Which cameras are recorded when that day.")
+    @routes.get(
+        "/plans/preview", summary="A day as planned", description="Which cameras are recorded when; today if not told."
+    )
     def preview(
-        day: Annotated[str, Query(max_length=20)], actor: Annotated[Actor, guard.actor(Action.PLANS_READ)]
+        actor: Annotated[Actor, guard.actor(Action.PLANS_READ)], day: Annotated[str | None, Query(max_length=20)] = None
     ) -> dict[str, Any]:
         return services.preview.of_day(day)
 

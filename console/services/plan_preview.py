@@ -18,7 +18,7 @@ from storage.archive.tables import channel, device, recording_plan
 from storage.clock import US, Clock
 from storage.hours import CameraPlan, HallTimetables, timetable_of
 from storage.model import RecordingMode, Span
-from storage.schedule import Calendar
+from storage.schedule import Calendar, local_day
 
 RECORD, EVENT, MAY_EXTEND = "record", "event", "may_extend"
 
@@ -30,12 +30,13 @@ class PlanPreview:
     catalog: Catalog
     clock: Clock
 
-    def of_day(self, day: str) -> dict[str, Any]:
-        """Bars of each camera in service on that day. Raises InvalidInput (`day_invalid`)."""
-        asked = parse_day(day)
+    def of_day(self, day: str | None) -> dict[str, Any]:
+        """Bars of each camera in service on that day (None: today). Raises InvalidInput (`day_invalid`)."""
+        given = None if day is None else parse_day(day)
         now_us = self.clock.now_us()
         with self.catalog.read() as conn:
             timetables = HallTimetables(read_hours(conn, hall_row(conn).id))
+            asked = given or local_day(now_us, timetables.hours.zone)
             span = day_span(asked, timetables.hours.zone)
             seen = windows_seen(conn, min(max(now_us, span.t0_us), span.t1_us - 1))
             cameras = [_camera(row, seen.get(row["id"], []), timetables, span) for row in _rows(conn)]

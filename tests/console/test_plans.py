@@ -15,6 +15,7 @@ from sqlalchemy import insert, select
 
 from storage.archive import tables
 from storage.archive.ingest import Ingest
+from storage.archive.verify import Level, verify
 from storage.clock import US
 from storage.ids import new_id
 from storage.model import GapReason, LeafKind
@@ -157,6 +158,7 @@ def test_many_cameras_at_once_each_with_an_audit_row_and_a_leaf(planned: Planned
     leaves = [json.loads(row.body) for row in planned.rows(tables.leaf, kind=LeafKind.PLAN.value)]
     assert {leaf["subject"] for leaf in leaves} == subjects
     assert all(leaf["mode"] == "periods" for leaf in leaves)
+    assert list(verify(planned.world.catalog, {}, Level.ROWS).findings) == []
     unknown = {"camera_ids": [*planned.cameras, NOBODY_S_ID], "change": {"mode": "off"}}
     assert planned.manager.patch("/api/plans", unknown).status_code == 404
     assert planned.plan().json()["mode"] == "periods"
@@ -307,6 +309,7 @@ def test_a_day_as_planned(planned: Planned) -> None:
     assert planned.preview("2026-10-09")[1] == [("event", 1320, 1440)]
     planned.plan(mode="off")
     assert planned.preview("2026-10-10")[0] == []
+    assert planned.manager.get("/api/plans/preview").json()["day"] == "2026-11-21"
     assert planned.manager.get("/api/plans/preview", day="soon").json()["error"]["code"] == "day_invalid"
 
 
