@@ -1,4 +1,4 @@
-"""Power cuts: only what was synced survives (tests/peers/power_cut.py says how that is made)."""
+"""Kills, and power cuts: then only what was synced survives (tests/peers/power_cut.py says how that is made)."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -36,7 +37,8 @@ INTERVAL_S = 1.0
 class Witness:
     """What the recorder said until it was killed."""
 
-    fed: dict[UUID, int] = field(default_factory=dict)
+    fed: dict[UUID, int] = field(default_factory=dict)  # when the last picture came
+    pictures: Counter[UUID] = field(default_factory=Counter)
     rows: set[UUID] = field(default_factory=set)
     late_s: float = 0.0
 
@@ -44,6 +46,7 @@ class Witness:
         kind, *said = line.decode().split()
         if kind == "fed":
             self.fed[UUID(said[0])] = int(said[1])
+            self.pictures[UUID(said[0])] += 1
         elif kind == "row":
             self.rows.add(UUID(said[0]))
         elif kind == "late":
@@ -60,8 +63,8 @@ class Site:
         self.folder = folder
         self.cuts = 0
 
-    def record_and_cut(self, seconds: float) -> Witness:
-        """Record for so long after the first row, or from the start when there is none yet; then the power fails."""
+    def record_and_cut(self, seconds: float, *, power: bool = True) -> Witness:
+        """Record for so long; then the power fails, or else the process is killed."""
         self.hall.catalog.close()  # the shim must see all that is written from here on
         self.cuts += 1
         disk = ShimmedDisk(self.hall.root, self.folder / f"work{self.cuts}")
@@ -83,7 +86,8 @@ class Site:
                     witness.take(line)
             end.join()
         assert process.wait() == -signal.SIGKILL
-        disk.cut()
+        if power:
+            disk.cut()
         self.hall.catalog = Catalog.open(self.hall.url, self.hall.clock)
         return witness
 
@@ -114,6 +118,16 @@ def site(tmp_path: Path) -> Iterator[Site]:
     made = Site(tmp_path)
     yield made
     made.hall.close()
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_kill_costs_less_than_a_second_of_pictures(site: Site, seed: int) -> None:
+    witness = site.record_and_cut(random.Random(seed).uniform(1.0, 5.0), power=False)
+    site.recover()
+    site.require_sound()
+    for stream in site.streams:
+        kept = sum(row.frames for row in site.hall.segments(stream))
+        assert witness.pictures[stream] - kept <= 25 * (1 + witness.late_s)
 
 
 @pytest.mark.parametrize("seed", range(3))
