@@ -83,7 +83,16 @@ class ScriptedCamera:
         self.connection.sendall(data)
         self.connection.setblocking(False)
 
+    def hang_up(self, *, reset: bool = False) -> None:
+        """End the connection, in order or with a RST."""
+        assert self.connection is not None
+        if reset:
+            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.connection.close()
+        self.connection = None
+
     def close(self) -> None:
+        """Listen no more."""
         self.listener.close()
         if self.connection is not None:
             self.connection.close()

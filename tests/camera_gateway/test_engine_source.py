@@ -382,17 +382,6 @@ def test_a_host_that_connects_and_says_nothing(bench: Bench) -> None:
         assert said == (GapReason.NO_MEDIA, "TLS: connected, but the handshake did not end within 0.3 s")
 
 
-def test_a_connection_that_ends_before_it_is_open(bench: Bench, camera: RunningCamera) -> None:
-    relay = Relay(camera.rtsp_port)
-    hearing = bench.open(f"rtsp://127.0.0.1:{relay.port}/none", user="admin", password="x")
-    hearing.on_unit = lambda _unit: None
-    bench.reactor.turn(0.2)
-    relay.stop()
-    reason, evidence = bench.said(hearing)
-    assert reason in (GapReason.NO_MEDIA, GapReason.REFUSED, GapReason.AUTHENTICATION)
-    assert evidence
-
-
 def test_half_open_connections_and_black_holes_are_told_from_silence() -> None:
     """In a network namespace whose loopback swallows everything from one moment on."""
     command = f"ip link set lo up && exec {sys.executable} -m tests.camera_gateway.half_open"

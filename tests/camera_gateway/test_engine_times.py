@@ -187,3 +187,50 @@ def test_the_opening_time_covers_everything_until_it_plays(stage: Stage, when: s
     stage.camera.serve(2)
     assert stage.over().reason is GapReason.NO_MEDIA
     assert stage.over().evidence == "connected, but RTSP requests were not answered within 5 s"
+
+
+@pytest.mark.parametrize(
+    ("reset", "reason", "evidence"),
+    [
+        (False, GapReason.NO_MEDIA, "the camera closed the connection while it was being opened"),
+        (True, GapReason.REFUSED, "connection reset by the camera while the session was being opened"),
+    ],
+)
+def test_a_connection_that_ends_while_it_is_opened(stage: Stage, reset: bool, reason: GapReason, evidence: str) -> None:
+    stage.source.start(SourceSettings(stage.camera.uri), stage.hearing)
+    stage.camera.serve_until("DESCRIBE")
+    stage.camera.answers = False
+    stage.camera.serve(3)
+    stage.camera.hang_up(reset=reset)
+    stage.reactor.turn(0.05)
+    assert (stage.over().reason, stage.over().evidence) == (reason, evidence)
+    assert stage.hearing.info is None
+
+
+def test_a_session_that_ends_before_its_first_picture_is_no_media(stage: Stage) -> None:
+    stage.source.start(SourceSettings(stage.camera.uri), stage.hearing)
+    stage.camera.serve_until("PLAY")
+    stage.camera.hang_up()
+    stage.reactor.turn(0.05)
+    assert stage.over().reason is GapReason.NO_MEDIA
+    assert stage.over().evidence == "the camera ended the session before the first picture"
+
+
+def test_the_last_pictures_are_handed_on_when_a_camera_ends(stage: Stage) -> None:
+    stage.play()
+    stage.picture()
+    assert stage.hearing.units == []  # held, to see how far pictures are reordered
+    stage.camera.hang_up()
+    stage.reactor.turn(0.05)
+    assert [unit.data for unit in stage.hearing.units] == [unit.data for unit in units("h264")[:2]]
+    assert stage.over().reason is GapReason.NETWORK
+
+
+def test_a_description_that_cannot_be_read_is_a_matter_for_another_engine(stage: Stage) -> None:
+    stage.source.start(SourceSettings(stage.camera.uri), stage.hearing)
+    stage.camera.sdp = "this is no description\r\n"
+    for _ in range(50):
+        if stage.going_on():
+            stage.camera.serve()
+    assert stage.over().reason is GapReason.NO_MEDIA
+    assert stage.over().unreadable
