@@ -14,6 +14,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
@@ -199,3 +200,27 @@ def test_sealed_passwords_open_for_their_device_only(wall: tuple[Wall, UUID, UUI
     body = json.dumps({"device_id": str(device_id), "password": "hünt er/2"}).encode()
     box = base64.b64decode(hall.request("POST", "/v1/seal", body).json()["sealed"])
     assert hall.box.open(box, device_id.bytes).decode() == "hünt er/2"
+
+
+def test_metrics_count_a_real_camera_and_health_is_good(wall: tuple[Wall, UUID, UUID]) -> None:
+    hall, main, _ = wall
+
+    def sample(name: str) -> float | None:
+        """The camera's sample of that name, as Prometheus' own parser reads the page."""
+        page = hall.request("GET", "/metrics").text
+        for family in text_string_to_metric_families(page):
+            for found in family.samples:
+                if found.name == name and found.labels.get("stream") == str(main):
+                    assert (found.labels["camera"], found.labels["role"]) == ("one", "main")
+                    return found.value
+        return None
+
+    before = hall.wait(lambda: sample("sunhall_stream_frames_total"))
+    assert hall.wait(lambda: (sample("sunhall_stream_frames_total") or 0) > before + 50)
+    assert sample("sunhall_stream_recorded") == 1
+    assert hall.wait(lambda: 20 < (sample("sunhall_stream_frames_per_second") or 0) < 30)
+    told = hall.request("GET", "/health")
+    assert (told.status_code, told.json()["faults"]) == (200, [])
+    assert told.json()["workers"] == {"expected": 1, "connected": [0], "beating": [0]}
+    counted = hall.request("GET", "/v1/stats").json()["streams"][str(main)]
+    assert (counted["engine"], counted["transport"], counted["lost"]) == ("rtsp", "tcp", 0)
