@@ -11,6 +11,7 @@ from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 
 _KIND = "sunhall load journal"
@@ -54,6 +55,14 @@ class Journal:
         times = self.times_us[self.group(camera)]
         low, high = bisect_left(times, from_us), bisect_right(times, to_us) - 1
         return list(_joined((max(low, one.first), min(high, one.last)) for one in self.sent.get(camera, ())))
+
+    def longest_pause_us(self, from_us: int, to_us: int) -> int:
+        """The longest time between two pictures of any camera while this lasted: 40 ms when the source kept time."""
+        longest = 0
+        for times in self.times_us:
+            part = times[bisect_left(times, from_us) : bisect_right(times, to_us)]
+            longest = max(longest, max((late - early for early, late in pairwise(part)), default=0))
+        return longest
 
     def time_us(self, camera: int, frame: int) -> int:
         """When this picture was sent."""

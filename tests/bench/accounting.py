@@ -14,6 +14,8 @@ from deploy.virtual_camera.journal import Journal
 from deploy.virtual_camera.marks import Mark
 
 Span = tuple[int, int]
+SLACK_US = 500_000
+"""How exactly the edges of a gap tell when pictures were sent: times are smoothed arrivals."""
 
 
 @dataclass(frozen=True, slots=True)

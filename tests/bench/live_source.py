@@ -13,7 +13,7 @@ from typing import Any
 
 from deploy.virtual_camera import load
 from deploy.virtual_camera.journal import Journal
-from tests.camera_gateway.hall import REPOSITORY
+from tests.camera_gateway.hall import REPOSITORY, Hall
 
 FPS = 25
 GOP_S = 2.0
@@ -80,6 +80,13 @@ class LiveSource:
         path = self._folder / "journal"
         self.order("journal", path=str(path))
         return Journal.read(path)
+
+
+def use_default_timeout(hall: Hall) -> None:
+    """Let silence count as it does by default, and not after the short time of tests."""
+    text = hall.settings.read_text(encoding="utf-8")
+    assert "read_timeout_s = 2.0\n" in text, "the settings of tests have changed"
+    hall.settings.write_text(text.replace("read_timeout_s = 2.0\n", ""), encoding="utf-8")
 
 
 @contextmanager

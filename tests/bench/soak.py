@@ -28,7 +28,7 @@ from storage.archive.objects import DiskStore
 from storage.archive.retention import Retention
 from storage.clock import US, SystemClock
 from tests.bench import faults, frames, live_source
-from tests.bench.accounting import Found, partition, unexplained
+from tests.bench.accounting import SLACK_US, Found, partition, unexplained
 from tests.bench.live_source import LiveSource
 from tests.bench.process_tree import MIB, command, pss_bytes, tree
 from tests.bench.report import Row, write
@@ -43,8 +43,6 @@ QUIET_S = (4.0, 12.0)
 BACK_S = 120.0
 """A hall that is not whole again after that has failed."""
 HANG_S = 60.0
-SLACK_US = 500_000
-"""How exactly the edges of a gap tell when pictures were sent: times are smoothed arrivals."""
 YOUNG_S = 60.0
 """A process is not judged by its memory before this age."""
 
@@ -254,6 +252,7 @@ def running(plan: Plan, folder: Path) -> Iterator[tuple[Hall, LiveSource, Observ
     media = live_source.make_media(folder)
     with live_source.running(media, plan.cameras, folder) as source:
         hall = Hall(folder / "hall", 60.0, 0, reserve // (1 << 20), 2.0)
+        live_source.use_default_timeout(hall)
         hall.change(tables.hall, hall.hall_id, quota_bytes=int(limit * QUOTA_SHARE))
         streams = [hall.add_camera(url) for url in source.urls]
         gateway = Gateway(hall, hall.start_gateway())

@@ -144,6 +144,9 @@ def test_a_journal_tells_what_was_sent_when(tmp_path: Path) -> None:
     assert read.frames(1, 0, FAR_US) == [range(10, 41), range(70, 81)]
     assert read.frames(1, 20 * 40_000, 71 * 40_000) == [range(20, 41), range(70, 72)]
     assert read.frames(3, 0, FAR_US) == []
+    journal.times_us[1][50] += 15_000
+    assert journal.longest_pause_us(0, FAR_US) == 55_000
+    assert journal.longest_pause_us(0, 40 * 40_000) == 40_000
     assert count(read.frames(2, 0, 40_000)) == 1
     (tmp_path / "other").write_bytes(b"{}\n")
     with pytest.raises(ValueError, match="no journal"):
