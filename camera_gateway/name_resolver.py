@@ -15,6 +15,7 @@ MOST_WAITING = 256
 _MOST_THREADS = 2
 _IDLE_S = 5.0
 _MOST_ADDRESSES = 4
+_MOST_KNOWN = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,13 +39,15 @@ def system_lookup(host: str) -> list[str]:
 class NameResolver:
     """Looks names up in a few threads, each name once at a time, and answers in the reactor's thread.
 
-    There is no time-out here: who asks has one, and does not listen any more when it has passed.
+    There is no time-out here: who asks has one, and does not listen any more when it has passed. While DNS is away a
+    name that was resolved before keeps its addresses: recording does not end because a name server does.
     """
 
     def __init__(self, reactor: Reactor, lookup: Lookup = system_lookup) -> None:
         self._reactor = reactor
         self._lookup = lookup
         self._waiting: dict[str, list[Tell]] = {}
+        self._known: dict[str, Resolved] = {}  # the last answers, for when there are none
         self._names: queue.Queue[str] = queue.Queue()
         self._threads = 0
 
@@ -52,6 +55,8 @@ class NameResolver:
         """Tell the addresses of `host`: at once when it is an address, else later."""
         if _is_address(host):
             tell(Resolved((host,)))
+        elif host in self._waiting and host in self._known:
+            tell(self._known[host])  # the question before this one is not answered yet: DNS hangs
         elif host in self._waiting:
             self._waiting[host].append(tell)
         elif len(self._waiting) >= MOST_WAITING:
@@ -81,8 +86,12 @@ class NameResolver:
         return Resolved(addresses) if addresses else Resolved(error="the name has no address")
 
     def _answered(self, host: str, found: Resolved) -> None:
+        if found.addresses:
+            if host not in self._known and len(self._known) >= _MOST_KNOWN:
+                self._known.pop(next(iter(self._known)))
+            self._known[host] = found
         for tell in self._waiting.pop(host, []):
-            tell(found)
+            tell(self._known.get(host, found))
 
     def _thread_ended(self) -> None:
         self._threads -= 1

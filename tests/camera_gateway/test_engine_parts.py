@@ -72,6 +72,35 @@ def test_a_name_that_cannot_be_resolved_says_why() -> None:
     reactor.close()
 
 
+def test_while_dns_is_away_a_known_name_keeps_its_address() -> None:
+    reactor = Reactor(SystemClock())
+    answers: list[list[str] | None] = [["10.0.0.9"], None, ["10.0.0.10"]]
+    go = threading.Event()
+
+    def lookup(_host: str) -> list[str]:
+        if len(answers) == 0:
+            go.wait(20)
+            return []
+        answer = answers.pop(0)
+        if answer is None:
+            raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
+        return answer
+
+    names = NameResolver(reactor, lookup)
+    found: list[Resolved] = []
+    for count in range(1, 4):
+        names.find("camera", found.append)
+        turn_until(reactor, found, count)
+    assert [one.addresses for one in found] == [("10.0.0.9",), ("10.0.0.9",), ("10.0.0.10",)]
+    names.find("camera", found.append)  # now it hangs
+    names.find("camera", found.append)  # and who asks again is not kept waiting
+    assert [one.addresses for one in found[3:]] == [("10.0.0.10",)]
+    go.set()
+    turn_until(reactor, found, 5)
+    assert [one.addresses for one in found[3:]] == [("10.0.0.10",)] * 2
+    reactor.close()
+
+
 def test_names_that_wait_are_bounded() -> None:
     reactor = Reactor(FakeClock())
     go = threading.Event()
