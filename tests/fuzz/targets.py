@@ -9,7 +9,10 @@ from zoneinfo import ZoneInfo
 
 from camera_gateway.fmp4 import audio, h264, h265, reader
 from camera_gateway.fmp4.boxes import children
+from camera_gateway.motion import motion_events
 from camera_gateway.onvif.xml_guard import ForbiddenXml, NotXml, parse_xml
+from console.services.calendar_reading import checked_days, read_calendar
+from console.services.calendar_reading import decode as decode_calendar
 from console.services.event_parsing import EventContext, parse_events, read_batch
 from deploy.virtual_camera import strip
 from screen_capture import container, decode
@@ -75,6 +78,16 @@ def strip_bytes(data: bytes) -> None:
     strip.decode(data)
 
 
+def motion(data: bytes) -> None:
+    """A document of a camera's metadata stream."""
+    motion_events(data)
+
+
+def calendar(data: bytes) -> None:
+    """A file that somebody took for the year's holidays."""
+    checked_days(read_calendar(decode_calendar(data), 2026).days.values(), 2026)
+
+
 TARGETS: dict[str, Callable[[bytes], None]] = {
     target.__name__: target
     for target in (
@@ -87,6 +100,8 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
         soap,
         events,
         strip_bytes,
+        motion,
+        calendar,
         *RTP_TARGETS,
         rtsp_messages,
         rtsp_session,
