@@ -226,8 +226,10 @@ def loop_lags(hall: Hall) -> list[float]:
 
 
 # --- rows -----------------------------------------------------------------------------------------------------------
-def measure_size(folder: Path, media: Path, cameras: int, seconds: int, *, kills: bool) -> list[Row]:
-    """All rows of one number of cameras."""
+def measure_size(
+    folder: Path, media: Path, cameras: int, seconds: int, *, kills: bool, all_peers: bool = True
+) -> list[Row]:
+    """All rows of one number of cameras; without `all_peers` ffmpeg is the only one."""
     bench = Bench(folder, media, cameras, seconds)
     bench.demand_space()
     with live_source.running(media, cameras, folder) as source:
@@ -236,7 +238,7 @@ def measure_size(folder: Path, media: Path, cameras: int, seconds: int, *, kills
         rows = _rows(bench, ours, peer)
         if kills:
             rows += measure_power_cut(bench, source)
-        if cameras == ZONEMINDER_AT:
+        if cameras == ZONEMINDER_AT and all_peers:
             rows += zoneminder.rows(folder, source, seconds, ours.side.used)
     return rows
 
@@ -268,7 +270,8 @@ def _rows(bench: Bench, ours: Gateway, peer: Side) -> list[Row]:
 def measure(folder: Path, *, cameras: int = 20, seconds: int = 60) -> dict[str, float]:
     """CPU (cores) and PSS (MiB) of both sides, and the share of sent frames that reached committed files, as
     `first_light` publishes them."""
-    rows = measure_size(folder, live_source.make_media(folder), cameras, seconds, kills=False)
+    media = live_source.make_media(folder)
+    rows = measure_size(folder, media, cameras, seconds, kills=False, all_peers=False)
     by_id = {row.id: row for row in rows}
     at = f"@{cameras}"
     cpu, memory = by_id[f"recorder.cpu_ratio{at}"], by_id[f"recorder.memory_ratio{at}"]

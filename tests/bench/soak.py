@@ -296,7 +296,6 @@ class Account:
     doubled: int
     strange: int
     silent: int
-    worst: str
 
 
 def account(hall: Hall, source: LiveSource, observer: Observer, to_us: int) -> Account:
@@ -324,18 +323,7 @@ def account(hall: Hall, source: LiveSource, observer: Observer, to_us: int) -> A
             )
     for line in worst[:20]:
         print(line)
-    return Account(
-        len(holes),
-        sum(holes) / US,
-        len(overlaps),
-        sum(overlaps) / US,
-        sent,
-        kept,
-        doubled,
-        strange,
-        silent,
-        "\n".join(worst),
-    )
+    return Account(len(holes), sum(holes) / US, len(overlaps), sum(overlaps) / US, sent, kept, doubled, strange, silent)
 
 
 def verify(hall: Hall) -> subprocess.CompletedProcess[str]:
