@@ -60,6 +60,7 @@ class CatalogDuties:
     missing_years: frozenset[int] = frozenset()
     """Calendar years that plans need, should be there, and are not: as the last look found it."""
     _known: dict[UUID, HallTimetables] = field(default_factory=dict)
+    _unreadable: set[UUID] = field(default_factory=set)
 
     def of(self, conn: Connection, cameras: Mapping[UUID, Mapping[Any, Any]], now_us: int) -> dict[UUID, Duty]:
         """Duties by channel. `cameras`: a row for each with its `hall_id` and `PLAN_COLUMNS`."""
@@ -98,8 +99,11 @@ class CatalogDuties:
         try:
             hours = read_hours(conn, hall_id)
         except InvalidInput as error:
-            log.error("hours_unreadable", extra={"fields": {"hall": str(hall_id), "error": error.message}})
+            if hall_id not in self._unreadable:  # told once, not every two seconds
+                log.error("hours_unreadable", extra={"fields": {"hall": str(hall_id), "error": error.message}})
+            self._unreadable.add(hall_id)
             return None
+        self._unreadable.discard(hall_id)
         known = self._known.get(hall_id)
         if known is None or known.hours != hours:
             known = self._known[hall_id] = HallTimetables(hours)

@@ -212,11 +212,17 @@ def test_on_event_a_camera_stands_by_and_its_windows_visit_records(world: World)
     assert world.main("2026-11-20T10:31:40").reason == "no_event"
 
 
-def test_an_unknown_zone_records(world: World) -> None:
+def test_an_unknown_zone_records_and_is_told_once(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    world.load_year(2026)
     world.set_plan(RecordingMode.PERIODS)
-    with world.hall.catalog.write() as conn:
-        conn.execute(update(tables.hall).values(timezone="Mars/Olympus"))
-    assert world.main("2026-11-22T03:00").mode is PlanMode.RECORD
+    for zone, mode in (("Mars/Olympus", PlanMode.RECORD), ("Asia/Shanghai", PlanMode.OFF), ("", PlanMode.RECORD)):
+        with world.hall.catalog.write() as conn:
+            conn.execute(update(tables.hall).values(timezone=zone))
+        caplog.clear()
+        for _ in range(3):
+            assert world.main("2026-11-22T03:00").mode is mode
+        told = [record.message for record in caplog.records if record.message == "hours_unreadable"]
+        assert len(told) == (mode is PlanMode.RECORD)
 
 
 def test_a_look_costs_the_same_number_of_statements_for_one_camera_and_for_two_hundred(world: World) -> None:
