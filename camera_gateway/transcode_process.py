@@ -25,6 +25,7 @@ import av.logging
 from av.codec.context import Flags, ThreadType
 from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
+from av.video.reformatter import Interpolation
 
 from camera_gateway.fmp4.boxes import children, find
 from camera_gateway.fmp4.nal import VideoCodec, parse_access_unit, split_annexb
@@ -109,7 +110,7 @@ class Transcoder:
             return
         self._last = time
         encoder = self._encoder or self._open(frame)
-        small = frame.reformat(encoder.width, encoder.height, "yuv420p")
+        small = frame.reformat(encoder.width, encoder.height, "yuv420p", interpolation=Interpolation.AREA)
         small.pts, small.time_base = time, _TIME_BASE
         key = time >= self._next_key
         small.pict_type = av.video.frame.PictureType.I if key else av.video.frame.PictureType.NONE
