@@ -1,6 +1,6 @@
 """Cameras: states, names, windows, coverage of a day, and a picture of now."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Query, Response
@@ -8,14 +8,16 @@ from fastapi import APIRouter, Query, Response
 from console.routes.bodies import Body, Name, Us
 from console.routes.guard import Guard
 from console.services.access import Action, Actor
-from console.services.cameras import Cameras
+from console.services.cameras import CameraChange, Cameras
 from storage.model import CameraRole
 
 
 class CameraChangeBody(Body):
-    """The camera's new name."""
+    """What to change of a camera; what is left out stays. `engine` "": the product's own first, else libav."""
 
-    name: Name
+    name: Name | None = None
+    engine: Literal["", "rtsp", "libav"] | None = None
+    transport: Literal["tcp", "udp"] | None = None
 
 
 class CameraWindowBody(Body):
@@ -47,11 +49,15 @@ def router(cameras: Cameras, guard: Guard) -> APIRouter:
     def read_counters(camera_id: UUID, actor: Annotated[Actor, guard.actor(Action.CAMERAS_READ)]) -> dict[str, Any]:
         return cameras.counters(camera_id)
 
-    @routes.patch("/{camera_id}", summary="Rename a camera", description="Changes the camera's name.")
+    @routes.patch(
+        "/{camera_id}",
+        summary="Change a camera",
+        description="Its name, and what reads its streams by which transport.",
+    )
     def change_camera(
         camera_id: UUID, body: CameraChangeBody, actor: Annotated[Actor, guard.actor(Action.CAMERAS_MANAGE)]
     ) -> dict[str, Any]:
-        return cameras.rename(actor, camera_id, body.name)
+        return cameras.change(actor, camera_id, CameraChange(body.name, body.engine, body.transport))
 
     @routes.post(
         "/{camera_id}/windows",

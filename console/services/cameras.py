@@ -32,6 +32,15 @@ _SEEN = ("engine", "engine_note", "transport", "fps_milli", "bitrate_kbit", "clo
 
 
 @dataclass(frozen=True, slots=True)
+class CameraChange:
+    """What to change of a camera; None leaves it as it is. `engine` "": ours first, libav when ours cannot."""
+
+    name: str | None = None
+    engine: str | None = None  # "" | rtsp | libav
+    transport: str | None = None  # tcp | udp
+
+
+@dataclass(frozen=True, slots=True)
 class Cameras:
     """Reads and changes cameras."""
 
@@ -75,14 +84,25 @@ class Cameras:
             ]
         }
 
-    def rename(self, actor: Actor, camera_id: UUID, name: str) -> dict[str, Any]:
-        """Give a camera another name. Raises NotFound, InvalidInput."""
-        cleaned = clean_name(name)
+    def change(self, actor: Actor, camera_id: UUID, wanted: CameraChange) -> dict[str, Any]:
+        """Change what is given: the name, and what reads all its streams by which transport. Raises NotFound,
+        InvalidInput."""
+        named: dict[str, str] = {}
+        if wanted.name is not None:
+            cleaned = clean_name(wanted.name)
+            named = {"name": cleaned, "name_sort": natural_key(cleaned)}
+        read = {"engine": wanted.engine, "transport": wanted.transport}
+        reached = {name: value for name, value in read.items() if value is not None}
         with self.catalog.write() as conn:
             _require(conn, camera_id)
-            values = {"name": cleaned, "name_sort": natural_key(cleaned)}
-            conn.execute(update(channel).where(channel.c.id == camera_id).values(**values))
-            self.audit.record(conn, actor, "camera_change", f"camera:{camera_id}", None, {"changed": ["name"]})
+            if named:
+                conn.execute(update(channel).where(channel.c.id == camera_id).values(**named))
+            if reached:
+                conn.execute(update(stream).where(stream.c.channel_id == camera_id).values(**reached))
+            changed = sorted([*(["name"] if named else []), *reached])
+            self.audit.record(
+                conn, actor, "camera_change", f"camera:{camera_id}", None, {"changed": changed, **reached}
+            )
             return self._one(conn, camera_id)
 
     def add_window(
@@ -187,7 +207,7 @@ def _camera(
 
 
 def _stream(item: Mapping[Any, Any], now_us: int) -> dict[str, Any]:
-    names = ("role", "codec", "width", "height", "fps_milli", "gop_ms", "recorded")
+    names = ("role", "codec", "width", "height", "fps_milli", "gop_ms", "recorded", "engine", "transport")
     fresh = item["updated_us"] is not None and now_us - item["updated_us"] <= STATE_LIFE_US
     seen = {name: item[f"seen_{name}"] for name in _SEEN} if fresh else None
     return {"id": str(item["id"]), **{name: item[name] for name in names}, "seen": seen}

@@ -331,3 +331,18 @@ def test_time_outside_the_plan_is_shown_with_the_schedule_s_name(planned: Planne
     recording = planned.manager.get(f"/api/cameras/{camera_id}").json()["recording"]
     assert (recording["state"], recording["cause"]) == ("plan", "outside_schedule: 晚间班")
     assert all(one["kind"] != "camera_offline" for one in planned.manager.get("/api/problems").json()["problems"])
+
+
+def test_an_odd_camera_is_read_by_another_engine_or_transport(planned: Planned) -> None:
+    path = f"/api/cameras/{planned.cameras[0]}"
+    changed = planned.manager.patch(path, {"engine": "libav", "transport": "udp"}).json()
+    assert {(one["engine"], one["transport"]) for one in changed["streams"]} == {("libav", "udp")}
+    assert changed["name"] == "1号"
+    again = planned.manager.patch(path, {"engine": "", "name": "一号"}).json()
+    assert {(one["engine"], one["transport"]) for one in again["streams"]} == {("", "udp")}
+    assert again["name"] == "一号"
+    other = planned.manager.get(f"/api/cameras/{planned.cameras[1]}").json()
+    assert {(one["engine"], one["transport"]) for one in other["streams"]} == {("", "tcp")}
+    assert planned.manager.patch(path, {"engine": "ffmpeg"}).status_code == 422
+    details = [json.loads(row.detail) for row in planned.rows(tables.audit, action="camera_change")]
+    assert details[0] == {"changed": ["engine", "transport"], "engine": "libav", "transport": "udp"}
