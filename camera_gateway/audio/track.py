@@ -27,6 +27,11 @@ KEPT_BYTES = 1 << 20
 """So much sound waits for pictures to go with, at most; over it the oldest is left out. Without a run it is what a
 pre-roll can have (two minutes of G.711), in a run it is counted as lost."""
 
+KEPT_UNITS = 8192
+"""And so many units, whatever their size: a fragment's head stays small enough to be read back."""
+MOST_STRETCHES = 64
+"""Holes that one fragment can show, and one more; what follows is left out. No camera that works comes near."""
+
 _SAME_PLACE_S = 0.005
 """A step of the camera's sample count below this is no hole: some cameras count by their clock."""
 
@@ -69,7 +74,7 @@ class SoundTrack:
         self._line.add((unit.time + samples) * US // self._rate, unit.arrival_us)
         self._units.append(unit)
         self._bytes += len(unit.data)
-        while self._bytes > KEPT_BYTES:
+        while self._bytes > KEPT_BYTES or len(self._units) > KEPT_UNITS:
             self._bytes -= len(self._units.popleft().data)
             self._lose(self._in_run, "no pictures to go with")
 
@@ -108,6 +113,9 @@ class SoundTrack:
                 self._origin = unit.time - self._end
             place = unit.time - self._origin
             hole = place - self._end > self._near
+            if hole and len(stretches) == MOST_STRETCHES:
+                self._lose(1, "more holes than sound")
+                continue
             if hole:
                 self._end = place
             if hole or not stretches:

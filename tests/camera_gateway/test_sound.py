@@ -6,6 +6,7 @@ import base64
 import io
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
@@ -17,7 +18,7 @@ from playwright.sync_api import Page, sync_playwright
 from camera_gateway.audio.g711 import A_LAW, MU_LAW
 from camera_gateway.fmp4.reader import read_fragments, read_head, read_samples
 from camera_gateway.fmp4.salvage import inspect, salvage
-from camera_gateway.packets import AudioCodec, AudioFormat, AudioUnit
+from camera_gateway.packets import AccessUnit, AudioCodec, AudioFormat, AudioUnit
 from camera_gateway.recorder.segmenter import Segmenter
 from camera_gateway.recorder.timing import Timekeeper
 from storage.clock import US, FakeClock
@@ -193,6 +194,37 @@ def test_a_flood_of_sound_costs_the_sound_alone() -> None:
     assert feed(segmenter, frames[30:]) == []
     assert segmenter.sound_lost >= 20
     assert sink.notes[0][-1].frames == len(frames) - 1  # the last one's length is not known yet
+
+
+def test_hostile_sound_beside_slow_pictures_leaves_a_file_that_can_be_read_back() -> None:
+    """A picture each four seconds, and sound of single samples with a hole after each."""
+    frames = [
+        replace(unit, dts=unit.dts * 100, pts=unit.pts * 100, arrival_us=unit.arrival_us + unit.dts * 1100)
+        for unit in units("h264")[:20]
+    ]
+    begin_us = frames[0].arrival_us
+    sound = []
+    for number in range(14_000):
+        arrival_us = begin_us + number * 42 * 125
+        sound.append(AudioUnit(b"\xd5", number * 42, arrival_us, arrival_us / US))
+    sink, keeper = MemorySink(), Timekeeper()
+    segmenter = Segmenter(STREAM, sink, FakeClock())
+    segmenter.hear(AudioFormat(AudioCodec.PCMA, 8000, 1))
+    arriving: list[AccessUnit | AudioUnit] = [*frames, *sound]
+    for unit in sorted(arriving, key=lambda unit: unit.arrival_us):
+        if isinstance(unit, AudioUnit):
+            segmenter.take_audio(unit)
+        else:
+            keeper.take(unit)
+            assert segmenter.take(unit, keeper.line) is None
+    segmenter.end(RunEnd.STOPPED)
+    found = 0
+    for content in sink.files:
+        fragments = list(read_fragments(io.BytesIO(content), read_head(io.BytesIO(content)).size))
+        assert fragments[-1].end == len(content)
+        found += sum(len(fragment.samples) for fragment in fragments)
+    assert found == len(frames)
+    assert segmenter.sound_lost > 10_000
 
 
 @pytest.mark.parametrize("codec", KINDS)

@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import pytest
 
-from camera_gateway.audio.track import KEPT_BYTES, SoundTrack
+from camera_gateway.audio.track import KEPT_BYTES, KEPT_UNITS, MOST_STRETCHES, SoundTrack
 from camera_gateway.fmp4.audio import AudioRun
 from camera_gateway.packets import AudioCodec, AudioFormat, AudioUnit
 from storage.clock import US
@@ -163,6 +163,27 @@ def test_sound_without_pictures_is_bounded_and_counted_only_inside_a_run() -> No
     heard(track, (packet(len(many) + number) for number in range(KEPT_BYTES // PACKET + 9)))
     assert 0 < track.lost < 20
     assert sum(map(sum, (run.durations for run in track.runs()))) <= KEPT_BYTES
+
+
+def test_units_of_one_byte_are_bounded_by_their_number() -> None:
+    track = SoundTrack(AAC)
+    track.begin_run(START_US)
+    for number in range(KEPT_UNITS + 100):
+        track.take(AudioUnit(b"\x01", number * 1024, START_US + US, 1.0))
+    assert track.lost == 100
+    assert sum(len(run.pieces) for run in track.runs()) == KEPT_UNITS
+
+
+def test_sound_full_of_holes_keeps_a_fragment_readable() -> None:
+    track = SoundTrack(PCMA)
+    track.begin_run(START_US)
+    heard(track, (packet(number, time=number * 1000) for number in range(500)))
+    runs = track.runs()
+    assert len(runs) == MOST_STRETCHES
+    assert track.lost == 500 - MOST_STRETCHES
+    track.take(packet(0, time=500_000))
+    (run,) = track.runs()
+    assert run.time == 500_000  # the next fragment goes on in its place
 
 
 def test_broken_units_are_left_out_and_counted() -> None:
