@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import logging
 import secrets
 import socket
 import ssl
+import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -35,6 +37,8 @@ from camera_gateway.udp_ports import Pair
 from storage.errors import ConfigurationError, MediaError
 from storage.model import GapReason
 
+log = logging.getLogger(__name__)
+
 REPORT_S = 5.0
 """Between two RTCP receiver reports (RFC 3550 6.2)."""
 LEAVE_S = 1.0
@@ -46,6 +50,8 @@ _TLS_READS = 64  # a TLS read gives one record, 16 KiB at most
 _DATAGRAMS = 64
 _MOST_UNSENT = 64 << 10
 _WOULD_BLOCK = (BlockingIOError, InterruptedError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
+_MISTAKES = (IndexError, KeyError, ValueError, OverflowError, struct.error)
+"""How a mistake of a parser shows. One camera's bytes must not end the worker, and with it the others' recording."""
 _DEFAULT_PORTS = {"rtsp": 554, "rtsps": 322}
 
 
@@ -338,12 +344,7 @@ class EngineSource:
                 return False
             return True
         self._watch.reads += 1
-        try:
-            session.feed(view[:count], now_us, now_s)
-        except SourceFault as fault:
-            self._fail(fault)
-        except MediaError as error:
-            self._fail(SourceFault(GapReason.NO_MEDIA, error.message, unreadable=True))
+        self._feed(session.feed, view[:count], now_us, now_s)
         if self._session is None or self._leaving:
             return False
         output = session.take_output()
@@ -351,6 +352,19 @@ class EngineSource:
             self._unsent += output
             self._flush()
         return self._session is not None
+
+    def _feed(self, feed: Callable[..., None], *arguments: object) -> None:
+        """What the camera sent may end this session, and none but this one."""
+        try:
+            feed(*arguments)
+        except SourceFault as fault:
+            self._fail(fault)
+        except MediaError as error:
+            self._fail(SourceFault(GapReason.NO_MEDIA, error.message, unreadable=True))
+        except _MISTAKES as error:
+            log.exception("engine_mistake")
+            evidence = f"our engine failed on what the camera sent ({type(error).__name__}; the log says where)"
+            self._fail(SourceFault(GapReason.NO_MEDIA, evidence, unreadable=True))
 
     def _ended(self) -> None:
         self._hand_on_the_last()
@@ -435,12 +449,7 @@ class EngineSource:
                 continue  # an ICMP answer to one of our reports: TCP will say when the camera is gone
             if sender[0] != camera:
                 continue
-            try:
-                feed(index, view[:count], clock.now_us(), clock.monotonic())
-            except SourceFault as fault:
-                self._fail(fault)
-            except MediaError as error:
-                self._fail(SourceFault(GapReason.NO_MEDIA, error.message, unreadable=True))
+            self._feed(feed, index, view[:count], clock.now_us(), clock.monotonic())
             if self._session is None or self._leaving:
                 return
 

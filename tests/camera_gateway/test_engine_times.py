@@ -234,3 +234,22 @@ def test_a_description_that_cannot_be_read_is_a_matter_for_another_engine(stage:
             stage.camera.serve()
     assert stage.over().reason is GapReason.NO_MEDIA
     assert stage.over().unreadable
+
+
+def test_a_mistake_of_our_parsers_costs_the_camera_that_showed_it_and_no_other(
+    stage: Stage, caplog: pytest.LogCaptureFixture
+) -> None:
+    stage.play()
+    session = stage.source._session
+    assert session is not None
+
+    def mistaken(*_arguments: object) -> None:
+        raise IndexError("index out of range")
+
+    session.feed = mistaken
+    stage.picture()
+    fault = stage.over()
+    assert fault.reason is GapReason.NO_MEDIA
+    assert fault.unreadable  # the other engine may read it
+    assert "IndexError" in fault.evidence
+    assert "engine_mistake" in caplog.text
