@@ -67,7 +67,7 @@ class RecoveryTask:
         self._clock = clock
         self._done = done
         self._always = always
-        self._found: list[Found] = []
+        self._found: list[Found] | None = None  # None: nobody could look yet
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="recovery", daemon=True)
 
@@ -91,6 +91,8 @@ class RecoveryTask:
         self._thread.join()
 
     def _run(self) -> None:
+        if self._found is None:
+            return  # asked to stop before that: rows stay held, for they might come before those of an earlier process
         while not self._stopping.is_set():
             try:
                 recovered = self._recovery.run(self._found)

@@ -374,6 +374,25 @@ def test_a_stop_before_rows_were_allowed_leaves_all_files_to_the_next_start(site
     assert verify(site.hall.catalog, {"disk": site.store}, Level.HASH).status == 0
 
 
+def test_a_stop_before_anybody_could_look_tells_the_archive_nothing(site: Site) -> None:
+    """Else what it says of itself comes before what an earlier process left, and closes gaps it knows nothing of."""
+    site.record(end=False)
+    plan = CatalogPlan(site.hall.catalog, site.hall.gateway_id, 0, 1)
+    leftovers = LeftoverReport(site.staging, site.hall.catalog, site.hall.gateway_id, site.hall.clock)
+    new = NewRecording(site)
+    stop = threading.Event()
+    stop.set()
+    task = RecoveryTask(site.recovery, plan, leftovers, site.hall.clock, new.disk.allow_rows, always=True)
+    task.look(stop)
+    task.start()
+    new.disk.channel(site.stream).open_gap(units("h264")[-1].arrival_us + US, GapReason.MAINTENANCE, "stopped")
+    task.stop()
+    new.disk.stop()
+    assert site.hall.rows(tables.gap) == []
+    assert site.recover([site.stream]) == Recovered(salvaged=1, runs_closed=1)
+    assert [row.reason for row in site.hall.rows(tables.gap)] == [GapReason.CRASH]
+
+
 def orphan_alarms(site: Site) -> list[tuple[str, str, bool]]:
     rows = site.hall.rows(tables.alarm, kind=AlarmKind.ORPHAN_OBJECT.value)
     return [(row.subject, row.detail, row.closed_us is None) for row in rows]
