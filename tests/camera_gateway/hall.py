@@ -47,6 +47,8 @@ class Hall:
     reserve_mb: int = 64
     sync_interval_s: float = 0.5
     storage: str = ""  # the [storage] table's lines
+    recording: str = ""  # more lines of the [recording] table
+    environment: dict[str, str] = field(default_factory=dict)  # what the gateway finds beside ours
     clock: SystemClock = field(default_factory=SystemClock)
     port: int = field(default_factory=free_port)
 
@@ -149,6 +151,7 @@ class Hall:
                 cwd=REPOSITORY,
                 stdout=log,
                 stderr=log,
+                env={**os.environ, **self.environment},
                 start_new_session=True,
             )
 
@@ -193,7 +196,7 @@ class Hall:
         self.settings.write_text(
             f'data = "{self.root}"\n[listen]\nport = {self.port}\n'
             f"[recording]\nsegment_s = {self.segment_s}\nsync_interval_s = {self.sync_interval_s}\n"
-            f"reserve_mb = {self.reserve_mb}\n"
+            f"reserve_mb = {self.reserve_mb}\n{self.recording}\n"
             f'[processes]\nworkers = {self.workers}\n[cameras]\nsubnets = ["127.0.0.0/8"]\nread_timeout_s = 2.0\n'
             f"[storage]\n{self.storage}\n",
             encoding="utf-8",
