@@ -239,17 +239,23 @@ class CameraPage extends DataPage<Data> {
               <dd>${device.manufacturer} ${device.model}</dd>
               <dt>${t("device.serial")}</dt>
               <dd><code>${device.serial}</code></dd>
-              <dt>${t("device.clock")}</dt>
-              <dd>
-                ${device.clock_offset_us === null
-                  ? "—"
-                  : html`${offsetText(device.clock_offset_us)}${device.clock_error_us === null
-                      ? ""
-                      : html` <small>± ${Math.round(device.clock_error_us / 1000)} ms</small>`}`}
-              </dd>`
+              ${camera.clock ? "" : this.#registeredClock(device)}`
           : ""}
       </dl>
     </section>`;
+  }
+
+  /** The clock as it was at registration; what is measured now says more. */
+  #registeredClock(device: Device) {
+    const error = device.clock_error_us;
+    return html`<dt>${t("device.clock")}</dt>
+      <dd>
+        ${device.clock_offset_us === null
+          ? "—"
+          : html`${offsetText(device.clock_offset_us)}${error === null
+              ? ""
+              : html` <small>± ${Math.round(error / 1000)} ms</small>`}`}
+      </dd>`;
   }
 
   #mapCard(data: Data, manage: boolean) {
