@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -40,20 +40,30 @@ class AuditLog:
 
         When `purpose_id` is None the purpose stated with the actor's request is taken.
         """
-        row_id = new_id(self.clock)
-        conn.execute(
-            insert(audit).values(
-                id=row_id,
-                at_us=self.clock.now_us(),
-                account_id=actor.account_id,
-                action=action,
-                subject=subject,
-                purpose_id=purpose_id or actor.purpose_id,
-                detail=json.dumps(detail or {}, ensure_ascii=False, sort_keys=True),
-                address=actor.address,
-            )
-        )
-        return row_id
+        row = self._row(actor, action, subject, purpose_id, detail)
+        conn.execute(insert(audit).values(**row))
+        made: UUID = row["id"]
+        return made
+
+    def record_all(self, conn: Connection, actor: Actor, action: str, told: Iterable[tuple[str, Detail]]) -> None:
+        """One row for each (subject, detail) of the same action, in one statement."""
+        rows = [self._row(actor, action, subject, None, detail) for subject, detail in told]
+        if rows:
+            conn.execute(insert(audit), rows)
+
+    def _row(
+        self, actor: Actor, action: str, subject: str, purpose_id: UUID | None, detail: Detail | None
+    ) -> dict[str, Any]:
+        return {
+            "id": new_id(self.clock),
+            "at_us": self.clock.now_us(),
+            "account_id": actor.account_id,
+            "action": action,
+            "subject": subject,
+            "purpose_id": purpose_id or actor.purpose_id,
+            "detail": json.dumps(detail or {}, ensure_ascii=False, sort_keys=True),
+            "address": actor.address,
+        }
 
     def page(
         self, conn: Connection, *, before_us: int | None, limit: int, action: str | None, footage_only: bool

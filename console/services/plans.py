@@ -10,7 +10,7 @@ from uuid import UUID
 from sqlalchemy import Connection, RowMapping, bindparam, insert, select, update
 
 from console.services.access import Actor
-from console.services.audit_log import AuditLog
+from console.services.audit_log import AuditLog, Detail
 from console.services.device_rows import recorded_roles
 from console.services.halls import hall_row
 from console.services.plan_log import log_plans, settle_missing_years
@@ -147,13 +147,14 @@ class Plans:
     ) -> None:
         """An audit row and a leaf for each camera; then the alarms about calendar years."""
         facts: list[Mapping[str, Fact]] = []
+        rows: list[tuple[str, Detail]] = []
         for camera_id, plan in wanted.items():
             told = {"mode": plan["mode"], "streams": plan["streams"], "audio": plan["audio"]}
             if plan["audio"]:
                 told["audio_basis"] = plan["audio_basis"]
-            detail = {"changed": sorted(given), **told}
-            self.audit.record(conn, actor, "plan_change", f"camera:{camera_id}", None, detail)
+            rows.append((f"camera:{camera_id}", {"changed": sorted(given), **told}))
             facts.append({"change": "plan_change", "subject": f"camera:{camera_id}", **_facts(plan)})
+        self.audit.record_all(conn, actor, "plan_change", rows)
         log_plans(conn, hall_id, facts)
         settle_missing_years(conn, self.clock, hall_id)
 
