@@ -105,9 +105,14 @@ class Transcodes:
 
     @asynccontextmanager
     async def process(self, mode: str) -> AsyncIterator[Process]:
-        """A running transcoder; it is gone when the block ends."""
+        """A running transcoder; it is gone when the block ends. Raises Unavailable: none can be started."""
         # Writing asks for the buffer of a pipe, not for more: what waits belongs into the viewer's budget.
-        process = await asyncio.create_subprocess_exec(*self._command, mode, stdin=PIPE, stdout=PIPE, stderr=DEVNULL)
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *self._command, mode, stdin=PIPE, stdout=PIPE, stderr=DEVNULL
+            )
+        except OSError as error:  # no memory, no processes left
+            raise Unavailable(FAILED, "no transcoder can be started") from error
         self._hub.transcoders += 1
         log.info("transcoder_started", extra={"fields": {"pid": process.pid, "mode": mode}})
         try:
@@ -164,7 +169,7 @@ class _Tile:
         while True:
             async with self._transcodes.slot(lambda: self._pause(LiveState.UNSUPPORTED, BUSY)):
                 self._pause(LiveState.CONNECTING, "")
-                fault = await self._run_once()
+                fault = await self._try_once()
             if fault is None:
                 if self._hub.watches_derived(self.derived):  # somebody came while it ended
                     continue
@@ -175,6 +180,12 @@ class _Tile:
             await asyncio.sleep(_PAUSES_S[min(failures, len(_PAUSES_S)) - 1])
             if not self._hub.watches_derived(self.derived):
                 return
+
+    async def _try_once(self) -> str | None:
+        try:
+            return await self._run_once()
+        except Unavailable as error:
+            return error.code
 
     async def _run_once(self) -> str | None:
         """One process, from its start to its end; the fault that ended it, or None when nobody watched any more."""

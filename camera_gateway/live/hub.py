@@ -349,7 +349,12 @@ class Hub:
         return stream is not None and stream.watched
 
     def end_derived(self, derived_id: UUID) -> None:
-        """There is no such derived stream any more; nobody watches it."""
+        """There is no such derived stream any more; who still watches it is told that it is offline."""
+        stream = self._streams[derived_id]
+        if stream.watched:
+            self.pause_derived(derived_id, LiveState.OFFLINE, GapReason.CRASH.value)
+        for channel in stream.channels:
+            channel.viewer.channels.pop(channel.number, None)
         del self._derived[derived_id], self._streams[derived_id], self._by_bytes[derived_id.bytes]
 
     # --- inside ------------------------------------------------------------------------------------------------------

@@ -218,6 +218,16 @@ async def test_a_killed_transcoder_costs_its_tile_a_moment_and_comes_back(monkey
         await shown.collect(lambda: shown.causes()[-1] == "")
 
 
+async def test_a_transcoder_that_cannot_be_started_is_a_fault_of_its_tile(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transcoding, "_PAUSES_S", (30.0,))
+    async with tile(command=["/nowhere/at/all"]) as shown:
+        shown.watch()
+        await shown.collect(lambda: FAILED in shown.causes())
+        with pytest.raises(Unavailable):
+            await anext(shown.transcodes.convert(iter([b"x"])))
+    shown.hub.leave(shown.viewer)  # after its derived stream is gone
+
+
 @pytest.mark.net
 async def test_a_stopped_transcoder_is_found_out_and_killed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(transcoding, "HANG_S", 1.0)
