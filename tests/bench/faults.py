@@ -124,10 +124,11 @@ def settle(hall: Hall, left: Iterable[Path], process: subprocess.Popen[bytes]) -
         process.wait(60)
 
 
-def all_record(hall: Hall, streams: Iterable[UUID]) -> bool:
-    """Whether each stream has a part file that was written within the last three seconds; asks no catalog."""
-    now_us = CLOCK.now_us()
-    return all(any(now_us - _written_us(path) < 3 * US for path in parts(hall, key)) for key in streams)
+def all_record(hall: Hall, streams: Iterable[UUID], since_us: int = 0) -> bool:
+    """Whether each stream has a part file that was written within the last three seconds, and after that time; asks no
+    catalog."""
+    after_us = max(CLOCK.now_us() - 3 * US, since_us)
+    return all(any(_written_us(path) > after_us for path in parts(hall, key)) for key in streams)
 
 
 def _written_us(path: Path) -> int:

@@ -214,19 +214,20 @@ class Trouble:
 
 
 def wait_until_whole(hall: Hall, streams: list[UUID], observer: Observer) -> float:
-    """Seconds until all streams are recorded, seen twice a second apart.
+    """Seconds until all streams are recorded, seen twice a second apart; at least three, so that nothing counts that a
+    killed process wrote last.
 
     Raises:
         AssertionError: it takes too long.
     """
-    began, seen = CLOCK.monotonic(), 0
+    began, seen, since_us = CLOCK.monotonic(), 0, CLOCK.now_us() + 2 * US
     while seen < 2:
         if observer.fault is not None:
             raise observer.fault
         waited = CLOCK.monotonic() - began
         assert waited < BACK_S, f"not all streams are recorded {BACK_S:.0f} s after the fault"
         CLOCK.sleep(1.0)
-        seen = seen + 1 if faults.all_record(hall, streams) else 0
+        seen = seen + 1 if faults.all_record(hall, streams, since_us) else 0
     return CLOCK.monotonic() - began
 
 
