@@ -152,7 +152,7 @@ class Rig:
             missing[stream_id] = found.missing(journal.frames(camera, 0, now_us))
             silent = unexplained(journal, camera, missing[stream_id], gaps, SLACK_US)
             assert silent == [], (camera, [journal.time_us(camera, frame) for frame in silent[:5]], gaps)
-        return Account(journal, missing, {key: number for number, key in enumerate(self.streams, 1)})
+        return Account(journal, missing, self.found)
 
 
 @dataclass(frozen=True)
@@ -161,15 +161,21 @@ class Account:
 
     journal: Journal
     missing: dict[UUID, list[int]]
-    cameras: dict[UUID, int]
+    found: dict[UUID, Found]
 
     def times_us(self, stream_id: UUID) -> list[int]:
         """When each missing picture of a stream was sent."""
-        return [self.journal.time_us(self.cameras[stream_id], frame) for frame in self.missing[stream_id]]
+        camera = self.found[stream_id].camera
+        return [self.journal.time_us(camera, frame) for frame in self.missing[stream_id]]
 
     def outside(self, stream_id: UUID, windows: Sequence[Span]) -> list[int]:
         """When those were sent that are missing outside of all these times."""
         return [t_us for t_us in self.times_us(stream_id) if not any(start <= t_us <= end for start, end in windows)]
+
+    def lost(self, stream_id: UUID) -> list[int]:
+        """Pictures that are missing before the last one that is there: all but those under way at the end."""
+        last = self.found[stream_id].ranges[-1][-1]
+        return [frame for frame in self.missing[stream_id] if frame < last]
 
 
 @contextmanager
