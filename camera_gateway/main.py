@@ -74,7 +74,7 @@ def _check(settings: GatewaySettings, _options: argparse.Namespace) -> int:
 
 
 def _run(settings: GatewaySettings, options: argparse.Namespace) -> int:
-    from camera_gateway.supervisor import GatewayLock, Supervisor
+    from camera_gateway.supervisor import GatewayLock, Program, Supervisor
 
     clock = SystemClock()
     stop = StopSignal()
@@ -85,9 +85,11 @@ def _run(settings: GatewaySettings, options: argparse.Namespace) -> int:
     prepared = subprocess.run([sys.executable, "-m", "camera_gateway.main", "prepare", *common], check=False)
     if prepared.returncode:
         return prepared.returncode
-    programs = [("api", ["api", *common])]
-    for index in range(settings.worker_count):
-        programs.append((f"worker-{index}", ["worker", *common, "--index", str(index)]))
+    programs = [
+        Program(f"worker-{index}", ["worker", *common, "--index", str(index)]) for index in range(settings.worker_count)
+    ]
+    # Cameras first: starting the API costs the same cores that the workers need to be back.
+    programs.append(Program("api", ["api", *common], after_s=1.0))
     return Supervisor(programs, lock, clock).run(stop.event)
 
 

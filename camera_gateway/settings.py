@@ -46,7 +46,7 @@ class CameraSettings:
     )
     udp_first_port: int = option(30000, "first UDP port for cameras that are read over UDP; two ports for each track")
     udp_last_port: int = option(31999, "last UDP port for them: let the firewall pass the range")
-    opening_at_once: int = option(4, "cameras that one worker connects to at the same time")
+    opening_at_once: int = option(16, "cameras that one worker connects to at the same time")
     offline_alarm_s: float = option(30.0, "seconds without recording until an alarm is raised")
 
 

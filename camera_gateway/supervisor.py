@@ -64,6 +64,15 @@ class GatewayLock:
                 return
 
 
+@dataclass(frozen=True, slots=True)
+class Program:
+    """A child: its arguments after the supervisor's command, and how long it waits for the others to start first."""
+
+    name: str
+    arguments: Sequence[str]
+    after_s: float = 0.0
+
+
 @dataclass(slots=True)
 class _Child:
     name: str
@@ -78,9 +87,9 @@ class _Child:
 
 @dataclass(slots=True)
 class Supervisor:
-    """Keeps `programs` (name and arguments after `command`) running until asked to stop."""
+    """Keeps `programs` running until asked to stop."""
 
-    programs: Sequence[tuple[str, Sequence[str]]]
+    programs: Sequence[Program]
     lock: GatewayLock
     clock: Clock
     command: Sequence[str] = (sys.executable, "-m", "camera_gateway.main")
@@ -91,7 +100,10 @@ class Supervisor:
 
     def run(self, stop: threading.Event) -> int:
         """Returns the exit status when all children are gone: after `stop`, or when one refused its settings."""
-        self._children = [_Child(name, list(arguments)) for name, arguments in self.programs]
+        now = self.clock.monotonic()
+        self._children = [
+            _Child(program.name, list(program.arguments), restart_at=now + program.after_s) for program in self.programs
+        ]
         try:
             while not stop.is_set():
                 for child in self._children:

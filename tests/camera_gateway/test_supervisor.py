@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from camera_gateway.supervisor import GatewayLock, Supervisor
+from camera_gateway.supervisor import GatewayLock, Program, Supervisor
 from storage.clock import SystemClock
 
 CLOCK = SystemClock()
@@ -37,7 +37,7 @@ def supervised(root: Path, *names: str) -> Iterator[Callable[[str], list[int]]]:
     """Children by these names under a supervisor; gives the pids that beat so far under a name, in order."""
     told = root / "told"
     told.touch()
-    programs = [(name, (name, str(told))) for name in names]
+    programs = [Program(name, (name, str(told))) for name in names]
     command = (sys.executable, "-c", CHILD)
     lock = GatewayLock(root / "gateway.lock", CLOCK)
     supervisor = Supervisor(programs, lock, CLOCK, command, hang_s=4.0, first_beat_s=15.0)
