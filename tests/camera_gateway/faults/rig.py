@@ -7,13 +7,14 @@ import os
 import signal
 import subprocess
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import httpx
 from sqlalchemy import Row
 
 from deploy.virtual_camera.journal import Journal
@@ -28,6 +29,7 @@ from tests.bench.live_source import LiveSource
 from tests.bench.process_tree import command, tree
 from tests.camera_gateway.hall import Hall
 
+Urls = Callable[[LiveSource], list[str]]
 SLACK_US = 500_000
 """How exactly the edges of a gap tell when pictures were sent: times are smoothed arrivals."""
 
@@ -84,6 +86,16 @@ class Rig:
 
     def _newest_us(self, stream_id: UUID) -> int:
         return max((row.t0_us for row in self.hall.rows(tables.segment, stream_id=stream_id)), default=0)
+
+    def metric(self, name: str, stream_id: UUID) -> float:
+        """A number of a stream on `/metrics`; -1 while it is not there."""
+        url = f"http://127.0.0.1:{self.hall.port}/metrics"
+        with httpx.Client(timeout=30, trust_env=False) as client:
+            page = client.get(url).text
+        for line in page.splitlines():
+            if line.startswith(f"sunhall_stream_{name}{{") and str(stream_id) in line:
+                return float(line.rpartition(" ")[2])
+        return -1.0
 
     # --- rows --------------------------------------------------------------------------------------------------------
     def gaps(self, stream_id: UUID) -> list[Row[Any]]:
@@ -179,15 +191,13 @@ class Account:
 
 
 @contextmanager
-def running(folder: Path, media: Path, cameras: int, **hall: Any) -> Iterator[Rig]:
-    """A hall that records all its cameras; the block may stop the gateway itself."""
+def standing(folder: Path, media: Path, cameras: int, urls: Urls | None = None, **hall: Any) -> Iterator[Rig]:
+    """A hall whose gateway does not run yet; `urls`: where it finds the cameras, when that is not at the source."""
     source = LiveSource(media, cameras, folder)
     source.start()
     made = Hall(folder / "hall", **hall)
-    rig = Rig(made, source, [made.add_camera(url) for url in source.urls])
-    rig.start()
+    rig = Rig(made, source, [made.add_camera(url) for url in (urls(source) if urls else source.urls)])
     try:
-        rig.until_recorded()
         yield rig
     finally:
         try:
@@ -195,6 +205,15 @@ def running(folder: Path, media: Path, cameras: int, **hall: Any) -> Iterator[Ri
         finally:
             source.stop()
             made.close()
+
+
+@contextmanager
+def running(folder: Path, media: Path, cameras: int, **hall: Any) -> Iterator[Rig]:
+    """A hall that records all its cameras; the block may stop the gateway itself."""
+    with standing(folder, media, cameras, **hall) as rig:
+        rig.start()
+        rig.until_recorded()
+        yield rig
 
 
 def freeze(pid: int) -> None:
