@@ -19,6 +19,11 @@ import "./pages/setup.ts";
 import "./pages/wall.ts";
 import "./pages/cameras.ts";
 import "./pages/camera.ts";
+import "./pages/plans.ts";
+import "./pages/schedules.ts";
+import "./pages/calendar.ts";
+import "./pages/plan-day.ts";
+import "./pages/keeping.ts";
 import "./pages/workstations.ts";
 import "./pages/cases.ts";
 import "./pages/case.ts";
@@ -52,6 +57,11 @@ const PAGES: Page[] = [
   { path: "/wall", roles: ["supervisor"], dark: true, view: () => html`<page-wall></page-wall>` },
   { path: "/cameras", roles: EVERYONE, view: () => html`<page-cameras></page-cameras>` },
   { path: "/cameras/:id", roles: EVERYONE, view: (parts) => html`<page-camera .camera=${parts["id"]}></page-camera>` },
+  { path: "/plans", roles: EVERYONE, view: () => html`<page-plans></page-plans>` },
+  { path: "/plans/schedules", roles: EVERYONE, view: () => html`<page-schedules></page-schedules>` },
+  { path: "/plans/calendar", roles: EVERYONE, view: () => html`<page-calendar></page-calendar>` },
+  { path: "/plans/day", roles: EVERYONE, view: () => html`<page-plan-day></page-plan-day>` },
+  { path: "/plans/keeping", roles: EVERYONE, view: () => html`<page-keeping></page-keeping>` },
   { path: "/workstations", roles: EVERYONE, view: () => html`<page-workstations></page-workstations>` },
   { path: "/cases", roles: ["supervisor", "auditor"], view: () => html`<page-cases></page-cases>` },
   {
@@ -75,6 +85,7 @@ const MENU: Entry[] = [
   { path: "/wall", key: "nav.wall", glyph: "wall", roles: ["supervisor"], shortcut: "w" },
   { path: "/cases", key: "nav.cases", glyph: "case", roles: ["supervisor", "auditor"], shortcut: "a" },
   { path: "/cameras", key: "nav.cameras", glyph: "camera", roles: EVERYONE, shortcut: "s" },
+  { path: "/plans", key: "nav.plans", glyph: "plan", roles: EVERYONE, shortcut: "p" },
   { path: "/workstations", key: "nav.workstations", glyph: "workstation", roles: EVERYONE, shortcut: "d" },
   { path: "/sources", key: "nav.sources", glyph: "source", roles: ["auditor", "system_admin"], shortcut: "" },
   { path: "/audit", key: "nav.audit", glyph: "audit", roles: ["auditor", "system_admin"], shortcut: "" },

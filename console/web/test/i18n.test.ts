@@ -3,6 +3,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import test from "node:test";
 import { fileURLToPath } from "node:url";
+import { PLAN_FIELDS } from "../src/core/plan.ts";
 
 const WEB = fileURLToPath(new URL("..", import.meta.url));
 const ROOT = join(WEB, "..", "..");
@@ -58,6 +59,11 @@ test("every code of the closed lists has text", () => {
   needs("coverage", ["recorded", "removed", "pending", "future"]);
   needs("coverage", closedList("storage/model.py", "CoverageState"));
   needs("live", closedList("storage/model.py", "LiveState"));
+  needs("plan_mode", closedList("storage/model.py", "RecordingMode"));
+  needs("stream_policy", closedList("storage/model.py", "StreamPolicy"));
+  needs("stream_policy_short", closedList("storage/model.py", "StreamPolicy"));
+  needs("day_kind", closedList("storage/model.py", "DayKind"));
+  needs("plan_field", PLAN_FIELDS);
   needs("purpose", closedList("storage/model.py", "PurposeCode"));
   needs("event", closedList("storage/model.py", "EventKind"));
   needs("role", closedList("storage/model.py", "Role"));

@@ -33,6 +33,7 @@ test("reads every control message", () => {
       codec: "avc1.64001F",
       width: 640,
       height: 360,
+      derived: false,
     },
   );
   assert.deepEqual(

@@ -339,3 +339,119 @@ export interface Source {
   events: number;
   disabled_us: number | null;
 }
+
+/** What people set in a recording plan. */
+export interface PlanValues {
+  mode: string;
+  schedule_id: string | null;
+  streams: string;
+  pre_roll_s: number;
+  post_roll_s: number;
+  on_visit: boolean;
+  on_motion: boolean;
+  extend_visits: boolean;
+  extend_after_s: number;
+  extend_cap_s: number;
+  keep_days: number;
+  retention_class_id: string | null;
+  audio: boolean;
+  audio_basis: string;
+}
+
+export type PlanField = keyof PlanValues;
+
+export interface Plan extends PlanValues {
+  keeps_days: number;
+  audio_by: string | null;
+  audio_us: number | null;
+  version: number;
+  updated_us: number | null;
+  updated_by: string | null;
+}
+
+export interface PlanRow {
+  camera_id: string;
+  name: string;
+  device_id: string;
+  enabled: boolean;
+  has_sub: boolean;
+  windows: { window_id: string; number: number; name: string }[];
+  plan: Plan;
+}
+
+export interface Schedule {
+  id: string;
+  name: string;
+  follows_calendar: boolean;
+  periods: Period[];
+  cameras: number;
+  windows: number;
+}
+
+export interface RetentionClass {
+  id: string;
+  name: string;
+  days: number;
+  basis: string;
+  cameras: number;
+}
+
+export interface PlansAnswer {
+  plans: PlanRow[];
+  schedules: Schedule[];
+  retention_classes: RetentionClass[];
+}
+
+export interface WindowHours {
+  window_id: string;
+  number: number;
+  name: string;
+  schedule_id: string | null;
+  lunch_weekdays: number[];
+}
+
+export interface CalendarDay {
+  day: string;
+  kind: string;
+  as_weekday: number;
+  name: string;
+}
+
+export interface CalendarYears {
+  years: {
+    year: number;
+    source: string;
+    loaded_us: number;
+    loaded_by: string | null;
+    holidays: number;
+    workdays: number;
+  }[];
+  missing: number[];
+}
+
+export interface CalendarYear {
+  year: number;
+  loaded: boolean;
+  source: string;
+  days: CalendarDay[];
+}
+
+export interface CalendarReading {
+  days: CalendarDay[];
+  problems: { line: number; text: string; code: string }[];
+}
+
+export interface PlanBar {
+  t0_us: number;
+  t1_us: number;
+  state: string;
+}
+
+export interface PlanDay {
+  day: string;
+  t0_us: number;
+  t1_us: number;
+  now_us: number;
+  calendar: { loaded: boolean; kind: string | null; as_weekday: number; name: string };
+  cameras: { camera_id: string; name: string; mode: string; schedule: string | null; bars: PlanBar[] }[];
+}

@@ -49,10 +49,16 @@ export function code(list: string, value: string, values: Values = {}): string {
   return text === undefined ? value : fill(text, values);
 }
 
-/** A short note of a process, in words where there are any: `the disk failed` is looked up as `detail.the_disk_failed`. */
+/**
+ * A short note of a process, in words where there are any: `the disk failed` is looked up as `detail.the_disk_failed`,
+ * `outside_schedule: 晚间班` as `plan_reason.outside_schedule` with that name.
+ */
 export function noteText(note: string): string {
-  const text = catalogues[words.language][`detail.${note.replace(/ /g, "_")}`];
-  return text ?? note;
+  const [reason = "", ...name] = note.split(": ");
+  const text =
+    catalogues[words.language][`detail.${note.replace(/ /g, "_")}`] ??
+    catalogues[words.language][`plan_reason.${reason}`];
+  return text === undefined ? note : fill(text, { name: name.join(": ") });
 }
 
 /** The sentence for an error code, with the code itself when it has none. */

@@ -269,9 +269,7 @@ export class Tile implements Subscriber {
             ? ""
             : html`<b>${code("live", look.live)}</b>`}</span
         >
-        <span
-          class="badge rec-${look.recording === "recorded" ? "on" : look.recording ? "off" : "unknown"}"
-          data-badge="recording"
+        <span class="badge rec-${recordingLook(look.recording)}" data-badge="recording"
           ><i class="dot"></i>${t("badge.recording")}${look.recording === "recorded"
             ? ""
             : html`<b>${look.recording ? code("gap", look.recording) : "—"}</b>`}</span
@@ -327,6 +325,13 @@ export class Tile implements Subscriber {
       <dd>${(r.bytes / 1048576).toFixed(1)} MB</dd>
     </dl>`;
   }
+}
+
+/** How the recording badge looks: only a fault has the alarm's colour. */
+function recordingLook(recording: string): string {
+  if (recording === "recorded") return "on";
+  if (recording === "plan") return "planned";
+  return recording ? "off" : "unknown";
 }
 
 /** Which windows a camera sees, short enough for a tile. */

@@ -1,10 +1,9 @@
 import { html, type TemplateResult } from "lit";
-import { api, ApiError } from "../core/api.ts";
+import { api } from "../core/api.ts";
 import { LEAST_PASSWORD, loginFault, passwordFault } from "../core/rules.ts";
 import type { Account, RoleCode } from "../core/types.ts";
-import { code, errorText, t } from "../i18n/index.ts";
+import { code, t } from "../i18n/index.ts";
 import { DataPage } from "../ui/data-page.ts";
-import { openDialog } from "../ui/dialog.ts";
 import { field } from "../ui/form.ts";
 import { icon } from "../ui/icons.ts";
 import { define } from "../ui/view.ts";
@@ -76,112 +75,87 @@ class AccountsPage extends DataPage<Account[]> {
       password: "",
       again: "",
       roles: [...(one?.roles ?? [])],
-      error: "",
     };
-    const done = await openDialog<boolean>(
-      () => (one ? t("account.edit") : t("account.add")),
-      ({ close, redraw }) => {
-        const submit = async (event: Event): Promise<void> => {
-          event.preventDefault();
-          form.error = faultOf(form, one === null);
-          if (!form.error) {
-            try {
-              if (one)
-                await api.patch(`/api/accounts/${one.id}`, {
-                  display_name: form.display_name,
-                  roles: form.roles,
-                  ...(form.password ? { password: form.password } : {}),
-                });
-              else
-                await api.post("/api/accounts", {
-                  login: form.login.trim(),
-                  display_name: form.display_name.trim(),
-                  password: form.password,
-                  roles: form.roles,
-                });
-              close(true);
-              return;
-            } catch (error) {
-              if (!(error instanceof ApiError)) throw error;
-              form.error = errorText(error.code, error.fields);
-            }
-          }
-          redraw();
-        };
-        return html`<form @submit=${submit}>
-          <div class="dialog-body">
-            ${one
-              ? ""
-              : field({
-                  label: t("account.login"),
-                  name: "new_login",
-                  value: form.login,
-                  hint: t("account.login_hint"),
-                  change: (value) => {
-                    form.login = value;
-                  },
-                })}
+    await this.edit({
+      title: () => (one ? t("account.edit") : t("account.add")),
+      check: () => faultOf(form, one === null),
+      save: () =>
+        one
+          ? api.patch(`/api/accounts/${one.id}`, {
+              display_name: form.display_name,
+              roles: form.roles,
+              ...(form.password ? { password: form.password } : {}),
+            })
+          : api.post("/api/accounts", {
+              login: form.login.trim(),
+              display_name: form.display_name.trim(),
+              password: form.password,
+              roles: form.roles,
+            }),
+      body: ({ redraw }) =>
+        html`${one
+            ? ""
+            : field({
+                label: t("account.login"),
+                name: "new_login",
+                value: form.login,
+                hint: t("account.login_hint"),
+                change: (value) => {
+                  form.login = value;
+                },
+              })}
+          ${field({
+            label: t("account.display_name"),
+            name: "display_name",
+            value: form.display_name,
+            change: (value) => {
+              form.display_name = value;
+            },
+          })}
+          <div class="grid-2">
             ${field({
-              label: t("account.display_name"),
-              name: "display_name",
-              value: form.display_name,
+              label: one ? t("account.new_password") : t("account.password"),
+              name: "password",
+              type: "password",
+              autocomplete: "new-password",
+              value: form.password,
+              hint: one ? t("account.keep_password") : t("account.password_hint", { least: LEAST_PASSWORD }),
               change: (value) => {
-                form.display_name = value;
+                form.password = value;
               },
             })}
-            <div class="grid-2">
-              ${field({
-                label: one ? t("account.new_password") : t("account.password"),
-                name: "password",
-                type: "password",
-                autocomplete: "new-password",
-                value: form.password,
-                hint: one ? t("account.keep_password") : t("account.password_hint", { least: LEAST_PASSWORD }),
-                change: (value) => {
-                  form.password = value;
-                },
-              })}
-              ${field({
-                label: t("account.again"),
-                name: "again",
-                type: "password",
-                autocomplete: "new-password",
-                value: form.again,
-                change: (value) => {
-                  form.again = value;
-                },
-              })}
-            </div>
-            <div class="role-row">
-              ${ROLES.map(
-                (role) =>
-                  html`<label class="tick"
-                    ><input
-                      type="checkbox"
-                      .checked=${form.roles.includes(role)}
-                      @change=${() => {
-                        form.roles = form.roles.includes(role)
-                          ? form.roles.filter((had) => had !== role)
-                          : [...form.roles, role];
-                        redraw();
-                      }}
-                    />${code("role", role)}</label
-                  >`,
-              )}
-            </div>
-            ${form.roles.length > 1
-              ? html`<p class="warn">${icon("problem", 16)}${t("account.several_flagged")}</p>`
-              : ""}
-            ${form.error ? html`<p class="error" role="alert">${form.error}</p>` : ""}
+            ${field({
+              label: t("account.again"),
+              name: "again",
+              type: "password",
+              autocomplete: "new-password",
+              value: form.again,
+              change: (value) => {
+                form.again = value;
+              },
+            })}
           </div>
-          <footer>
-            <button type="button" @click=${() => close(null)}>${t("do.cancel")}</button
-            ><button class="primary">${t("do.save")}</button>
-          </footer>
-        </form>`;
-      },
-    );
-    if (done) await this.refresh();
+          <div class="role-row">
+            ${ROLES.map(
+              (role) =>
+                html`<label class="tick"
+                  ><input
+                    type="checkbox"
+                    .checked=${form.roles.includes(role)}
+                    @change=${() => {
+                      form.roles = form.roles.includes(role)
+                        ? form.roles.filter((had) => had !== role)
+                        : [...form.roles, role];
+                      redraw();
+                    }}
+                  />${code("role", role)}</label
+                >`,
+            )}
+          </div>
+          ${form.roles.length > 1
+            ? html`<p class="warn">${icon("problem", 16)}${t("account.several_flagged")}</p>`
+            : ""}`,
+    });
   }
 }
 

@@ -4,18 +4,29 @@ import { exposeTiles } from "../core/debug.ts";
 import { store } from "../core/session.ts";
 import { dayOf, fromLocal, momentText, toLocal } from "../core/time.ts";
 import { offsetText } from "../core/text.ts";
-import type { Camera, DayCoverage, Device, ServiceWindow, StreamCounters } from "../core/types.ts";
-import { code, errorText, t } from "../i18n/index.ts";
+import type {
+  Camera,
+  DayCoverage,
+  Device,
+  Plan,
+  PlansAnswer,
+  Schedule,
+  ServiceWindow,
+  StreamCounters,
+} from "../core/types.ts";
+import { code, t } from "../i18n/index.ts";
 import { openLive } from "../live/open.ts";
 import type { LiveSocket } from "../live/socket.ts";
 import { causeText, Tile } from "../live/tile.ts";
-import { clockFact, streamHealth } from "../ui/camera-health.ts";
+import { clockFact, recordingState, streamHealth } from "../ui/camera-health.ts";
 import { coverageBar, gapList, legend, shareClass, shareText } from "../ui/coverage-bar.ts";
 import { DataPage } from "../ui/data-page.ts";
 import { dayPicker } from "../ui/day-picker.ts";
-import { confirmed, openDialog } from "../ui/dialog.ts";
+import { confirmed, toast } from "../ui/dialog.ts";
 import { field, select } from "../ui/form.ts";
 import { icon } from "../ui/icons.ts";
+import { editPlans } from "../ui/plan-dialog.ts";
+import { planLine } from "../ui/plan-words.ts";
 import { requirePurpose } from "../ui/purpose.ts";
 import { define } from "../ui/view.ts";
 import { go } from "../core/router.ts";
@@ -26,6 +37,8 @@ interface Data {
   device: Device | null;
   coverage: DayCoverage;
   windows: ServiceWindow[];
+  plan: Plan;
+  schedules: Schedule[];
   /** By stream; empty while the gateway does not answer. */
   counters: Map<string, StreamCounters>;
 }
@@ -45,16 +58,20 @@ class CameraPage extends DataPage<Data> {
 
   protected async load(): Promise<Data> {
     const day = this.#day || dayOf(store.clock.nowUs(), store.zone);
-    const [camera, coverage, windows, counters] = await Promise.all([
+    const [camera, coverage, windows, plan, schedules, counters] = await Promise.all([
       api.get<Camera>(`/api/cameras/${this.camera}`),
       api.get<DayCoverage>(`/api/cameras/${this.camera}/coverage?day=${day}`),
       api.get<{ windows: ServiceWindow[] }>("/api/windows"),
+      api.get<Plan>(`/api/cameras/${this.camera}/plan`),
+      api.get<{ schedules: Schedule[] }>("/api/schedules"),
       this.#counters(),
     ]);
     return {
       camera,
       counters,
       device: camera.device ?? null,
+      plan,
+      schedules: schedules.schedules,
       coverage,
       windows: windows.windows.filter((one) => one.retired_us === null),
     };
@@ -138,7 +155,10 @@ class CameraPage extends DataPage<Data> {
           <h3>${t("coverage.gaps")}</h3>
           ${gapList(facts, store.zone)}
         </section>
-        <div class="side">${this.#previewCard(camera)} ${this.#stateCard(data)} ${this.#mapCard(data, manage)}</div>
+        <div class="side">
+          ${this.#previewCard(camera)} ${this.#stateCard(data)} ${this.#planCard(data, manage)}
+          ${this.#mapCard(data, manage)}
+        </div>
       </div>`;
   }
 
@@ -195,7 +215,6 @@ class CameraPage extends DataPage<Data> {
   }
 
   #stateCard({ camera, device, counters }: Data) {
-    const recording = camera.recording.state === "recorded";
     return html`<section class="card">
       <header><h2>${t("camera.state")}</h2></header>
       <dl class="facts">
@@ -208,11 +227,7 @@ class CameraPage extends DataPage<Data> {
         </dd>
         <dt>${t("badge.recording")}</dt>
         <dd>
-          <span class="state ${recording ? "live" : "offline"}"
-            ><i class="dot ${recording ? "rec" : "offline"}"></i>${recording
-              ? t("cameras.recorded")
-              : code("gap", camera.recording.state || "unknown")}</span
-          >${camera.recording.since_us > 0
+          ${recordingState(camera.recording)}${camera.recording.since_us > 0
             ? html`<small>${t("wall.since", { at: momentText(camera.recording.since_us, store.zone) })}</small>`
             : ""}
         </dd>
@@ -256,6 +271,37 @@ class CameraPage extends DataPage<Data> {
               ? ""
               : html` <small>± ${Math.round(error / 1000)} ms</small>`}`}
       </dd>`;
+  }
+
+  #planCard({ camera, plan, schedules }: Data, manage: boolean) {
+    return html`<section class="card" data-card="plan">
+      <header>
+        <h2>${t("nav.plans")}</h2>
+        <span class="spring"></span>${manage
+          ? html`<button type="button" class="ghost" data-action="plan" @click=${() => void this.#plan(camera)}>
+              ${t("do.edit")}
+            </button>`
+          : ""}
+      </header>
+      <dl class="facts">
+        <dt>${t("plans.mode")}</dt>
+        <dd>${planLine({ plan, windows: camera.windows }, { schedules, classes: [] })}</dd>
+        <dt>${t("plan_field.streams")}</dt>
+        <dd>${code("stream_policy", plan.streams)}</dd>
+        <dt>${t("plans.keeps")}</dt>
+        <dd>${plan.keeps_days} ${t("unit.days")}</dd>
+        <dt>${t("plan_field.audio")}</dt>
+        <dd>${plan.audio ? t("plans.audio_with", { basis: plan.audio_basis }) : t("plans.audio_off")}</dd>
+      </dl>
+    </section>`;
+  }
+
+  async #plan(camera: Camera): Promise<void> {
+    const answer = await api.get<PlansAnswer>("/api/plans");
+    const rows = answer.plans.filter((one) => one.camera_id === camera.id);
+    if (!(await editPlans(rows, { schedules: answer.schedules, classes: answer.retention_classes }))) return;
+    toast(t("do.saved"));
+    await this.refresh();
   }
 
   #mapCard(data: Data, manage: boolean) {
@@ -316,114 +362,76 @@ class CameraPage extends DataPage<Data> {
       window_id: windows[0]?.id ?? "",
       role: "front",
       from: toLocal(store.clock.nowUs(), store.zone),
-      error: "",
     };
-    const done = await openDialog<boolean>(
-      () => t("map.add"),
-      ({ close, redraw }) =>
-        html`<form
-          @submit=${async (event: Event) => {
-            event.preventDefault();
-            const from = fromLocal(form.from, store.zone);
-            try {
-              await api.post(`/api/cameras/${camera.id}/windows`, {
-                window_id: form.window_id,
-                role: form.role,
-                ...(Number.isNaN(from) ? {} : { from_us: from }),
-              });
-              close(true);
-            } catch (error) {
-              if (!(error instanceof ApiError)) throw error;
-              form.error = errorText(error.code, error.fields);
-              redraw();
-            }
-          }}
-        >
-          <div class="dialog-body">
-            ${select(
-              t("map.window"),
-              "window",
-              form.window_id,
-              windows.map((w) => ({ value: w.id, text: w.name })),
-              (value) => {
-                form.window_id = value;
-              },
-            )}
-            ${select(
-              t("map.role"),
-              "role",
-              form.role,
-              CAMERA_ROLES.map((role) => ({ value: role, text: code("camera_role", role) })),
-              (value) => {
-                form.role = value;
-              },
-            )}
-            ${field({
-              label: t("map.from"),
-              name: "from",
-              type: "datetime-local",
-              value: form.from,
-              hint: t("map.from_hint", { zone: store.zone }),
-              change: (value) => {
-                form.from = value;
-              },
-            })}
-            ${form.error ? html`<p class="error" role="alert">${form.error}</p>` : ""}
-          </div>
-          <footer>
-            <button type="button" @click=${() => close(null)}>${t("do.cancel")}</button
-            ><button class="primary">${t("do.save")}</button>
-          </footer>
-        </form>`,
-    );
-    if (done) await this.refresh();
+    await this.edit({
+      title: () => t("map.add"),
+      save: () => {
+        const from = fromLocal(form.from, store.zone);
+        return api.post(`/api/cameras/${camera.id}/windows`, {
+          window_id: form.window_id,
+          role: form.role,
+          ...(Number.isNaN(from) ? {} : { from_us: from }),
+        });
+      },
+      body: () =>
+        html`${select(
+          t("map.window"),
+          "window",
+          form.window_id,
+          windows.map((w) => ({ value: w.id, text: w.name })),
+          (value) => {
+            form.window_id = value;
+          },
+        )}
+        ${select(
+          t("map.role"),
+          "role",
+          form.role,
+          CAMERA_ROLES.map((role) => ({ value: role, text: code("camera_role", role) })),
+          (value) => {
+            form.role = value;
+          },
+        )}
+        ${field({
+          label: t("map.from"),
+          name: "from",
+          type: "datetime-local",
+          value: form.from,
+          hint: t("map.from_hint", { zone: store.zone }),
+          change: (value) => {
+            form.from = value;
+          },
+        })}`,
+    });
   }
 
   async #rename(camera: Camera): Promise<void> {
     const form = { name: camera.name };
-    const done = await openDialog<boolean>(
-      () => t("camera.rename"),
-      ({ close }) =>
-        html`<form
-          @submit=${(event: Event) => {
-            event.preventDefault();
-            close(true);
-          }}
-        >
-          <div class="dialog-body">
-            ${field({
-              label: t("cameras.name"),
-              name: "name",
-              value: form.name,
-              autofocus: true,
-              change: (value) => {
-                form.name = value;
-              },
-            })}
-          </div>
-          <footer>
-            <button type="button" @click=${() => close(null)}>${t("do.cancel")}</button
-            ><button class="primary">${t("do.save")}</button>
-          </footer>
-        </form>`,
-    );
-    if (done && form.name.trim())
-      await this.change(() => api.patch(`/api/cameras/${camera.id}`, { name: form.name.trim() }), t("do.saved"));
+    await this.edit({
+      title: () => t("camera.rename"),
+      check: () => (form.name.trim() ? "" : t("rule.name_empty")),
+      save: () => api.patch(`/api/cameras/${camera.id}`, { name: form.name.trim() }),
+      body: () =>
+        field({
+          label: t("cameras.name"),
+          name: "name",
+          value: form.name,
+          autofocus: true,
+          change: (value) => {
+            form.name = value;
+          },
+        }),
+    });
   }
 
   async #credentials(device: Device): Promise<void> {
     const form = { username: device.username, password: "" };
-    const done = await openDialog<boolean>(
-      () => t("camera.credentials"),
-      ({ close }) =>
-        html`<form
-          @submit=${(event: Event) => {
-            event.preventDefault();
-            close(true);
-          }}
-        >
-          <div class="dialog-body">
-            <p class="hint">${t("camera.credentials_hint")}</p>
+    await this.edit(
+      {
+        title: () => t("camera.credentials"),
+        save: () => api.patch(`/api/devices/${device.id}`, { credentials: form }),
+        body: () =>
+          html`<p class="hint">${t("camera.credentials_hint")}</p>
             ${field({
               label: t("register.username"),
               name: "username",
@@ -441,19 +449,10 @@ class CameraPage extends DataPage<Data> {
               change: (value) => {
                 form.password = value;
               },
-            })}
-          </div>
-          <footer>
-            <button type="button" @click=${() => close(null)}>${t("do.cancel")}</button
-            ><button class="primary">${t("do.save")}</button>
-          </footer>
-        </form>`,
+            })}`,
+      },
+      t("camera.credentials_saved"),
     );
-    if (done)
-      await this.change(
-        () => api.patch(`/api/devices/${device.id}`, { credentials: form }),
-        t("camera.credentials_saved"),
-      );
   }
 
   async #retire(device: Device): Promise<void> {

@@ -10,7 +10,7 @@ import { toast } from "../ui/dialog.ts";
 import { icon } from "../ui/icons.ts";
 import { define } from "../ui/view.ts";
 import { clockWords } from "../core/camera-clock.ts";
-import { cameraClockText, measuredText } from "../ui/camera-health.ts";
+import { cameraClockText, measuredText, recordingState } from "../ui/camera-health.ts";
 import { discover, registerByAddress } from "./register.ts";
 
 interface Data {
@@ -55,7 +55,7 @@ class CamerasPage extends DataPage<Data> {
       const text = `${one.name} ${device?.address ?? ""} ${device?.serial ?? ""} ${one.windows.map((w) => w.name).join(" ")}`;
       if (wanted && !text.toLowerCase().includes(wanted)) return false;
       if (this.#only === "offline") return one.enabled && one.live.state !== "live";
-      if (this.#only === "unrecorded") return one.enabled && one.recording.state !== "recorded";
+      if (this.#only === "unrecorded") return one.enabled && !["recorded", "plan"].includes(one.recording.state);
       return this.#only === "all" || !one.enabled;
     });
   }
@@ -139,7 +139,6 @@ class CamerasPage extends DataPage<Data> {
   #row(one: Camera, device: Device | undefined) {
     const since = (us: number) =>
       us > 0 ? html`<small>${t("wall.since", { at: momentText(us, store.zone) })}</small>` : "";
-    const recording = one.recording.state === "recorded";
     return html`<tr class=${one.enabled ? "" : "muted"} data-camera=${one.id}>
       <td>
         <a class="strong" href="/cameras/${one.id}">${one.name}</a>${one.enabled
@@ -156,14 +155,8 @@ class CamerasPage extends DataPage<Data> {
           ? ""
           : html`<small>${one.live.cause ? causeText(one.live.cause) : ""}</small>${since(one.live.since_us)}`}
       </td>
-      <td>
-        <span class="state ${recording ? "live" : "offline"}"
-          ><i class="dot ${recording ? "rec" : "offline"}"></i>${recording
-            ? t("cameras.recorded")
-            : one.recording.state
-              ? code("gap", one.recording.state)
-              : "—"}</span
-        >${recording ? "" : since(one.recording.since_us)}
+      <td data-recording=${one.recording.state}>
+        ${recordingState(one.recording)}${one.recording.state === "recorded" ? "" : since(one.recording.since_us)}
       </td>
       <td>
         ${one.windows.length === 0

@@ -6,7 +6,7 @@ import { bytesText } from "../core/text.ts";
 import type { Hall, ServiceWindow } from "../core/types.ts";
 import { t } from "../i18n/index.ts";
 import { DataPage } from "../ui/data-page.ts";
-import { confirmed, openDialog } from "../ui/dialog.ts";
+import { confirmed } from "../ui/dialog.ts";
 import { area, field } from "../ui/form.ts";
 import { icon } from "../ui/icons.ts";
 import { periodsEditor } from "../ui/periods.ts";
@@ -201,181 +201,137 @@ class HallPage extends DataPage<Data> {
       quota: hall.quota_bytes > 0 ? String(Math.round(hall.quota_bytes / 1e9)) : "",
       visit: String(hall.visit_minutes),
     };
-    const done = await openDialog<boolean>(
-      () => t("hall.facts"),
-      ({ close }) =>
-        html`<form
-          @submit=${(event: Event) => {
-            event.preventDefault();
-            close(true);
-          }}
-        >
-          <div class="dialog-body">
+    await this.edit({
+      title: () => t("hall.facts"),
+      save: () =>
+        api.patch("/api/hall", {
+          name: form.name.trim(),
+          video_days: Number(form.video),
+          screen_days: Number(form.screen),
+          quota_bytes: Math.round(Number(form.quota || "0") * 1e9),
+          visit_minutes: Number(form.visit),
+        }),
+      body: () =>
+        html`${field({
+            label: t("setup.hall_name"),
+            name: "hall_name",
+            value: form.name,
+            change: (value) => {
+              form.name = value;
+            },
+          })}
+          <div class="grid-2">
             ${field({
-              label: t("setup.hall_name"),
-              name: "hall_name",
-              value: form.name,
+              label: t("setup.video_days"),
+              name: "video",
+              type: "number",
+              min: "1",
+              value: form.video,
+              suffix: t("unit.days"),
               change: (value) => {
-                form.name = value;
+                form.video = value;
               },
             })}
-            <div class="grid-2">
-              ${field({
-                label: t("setup.video_days"),
-                name: "video",
-                type: "number",
-                min: "1",
-                value: form.video,
-                suffix: t("unit.days"),
-                change: (value) => {
-                  form.video = value;
-                },
-              })}
-              ${field({
-                label: t("setup.screen_days"),
-                name: "screen",
-                type: "number",
-                min: "1",
-                value: form.screen,
-                suffix: t("unit.days"),
-                change: (value) => {
-                  form.screen = value;
-                },
-              })}
-              ${field({
-                label: t("setup.quota"),
-                name: "quota",
-                type: "number",
-                min: "0",
-                value: form.quota,
-                suffix: "GB",
-                hint: t("setup.quota_hint"),
-                change: (value) => {
-                  form.quota = value;
-                },
-              })}
-              ${field({
-                label: t("hall.visit_minutes"),
-                name: "visit",
-                type: "number",
-                min: "1",
-                value: form.visit,
-                suffix: t("unit.minutes"),
-                change: (value) => {
-                  form.visit = value;
-                },
-              })}
-            </div>
-          </div>
-          <footer>
-            <button type="button" @click=${() => close(null)}>${t("do.cancel")}</button
-            ><button class="primary">${t("do.save")}</button>
-          </footer>
-        </form>`,
-    );
-    if (!done) return;
-    const body = {
-      name: form.name.trim(),
-      video_days: Number(form.video),
-      screen_days: Number(form.screen),
-      quota_bytes: Math.round(Number(form.quota || "0") * 1e9),
-      visit_minutes: Number(form.visit),
-    };
-    await this.change(() => api.patch("/api/hall", body), t("do.saved"));
+            ${field({
+              label: t("setup.screen_days"),
+              name: "screen",
+              type: "number",
+              min: "1",
+              value: form.screen,
+              suffix: t("unit.days"),
+              change: (value) => {
+                form.screen = value;
+              },
+            })}
+            ${field({
+              label: t("setup.quota"),
+              name: "quota",
+              type: "number",
+              min: "0",
+              value: form.quota,
+              suffix: "GB",
+              hint: t("setup.quota_hint"),
+              change: (value) => {
+                form.quota = value;
+              },
+            })}
+            ${field({
+              label: t("hall.visit_minutes"),
+              name: "visit",
+              type: "number",
+              min: "1",
+              value: form.visit,
+              suffix: t("unit.minutes"),
+              change: (value) => {
+                form.visit = value;
+              },
+            })}
+          </div>`,
+    });
   }
 
   async #addWindows(): Promise<void> {
     const form = { first: "1", last: "10", name_pattern: t("setup.window_pattern") };
-    const done = await openDialog<boolean>(
-      () => t("hall.add_windows"),
-      ({ close }) =>
-        html`<form
-          @submit=${(event: Event) => {
-            event.preventDefault();
-            close(true);
-          }}
-        >
-          <div class="dialog-body">
-            <div class="grid-3">
-              ${field({
-                label: t("setup.window_first"),
-                name: "first",
-                type: "number",
-                min: "1",
-                value: form.first,
-                change: (value) => {
-                  form.first = value;
-                },
-              })}
-              ${field({
-                label: t("setup.window_last"),
-                name: "last",
-                type: "number",
-                min: "1",
-                value: form.last,
-                change: (value) => {
-                  form.last = value;
-                },
-              })}
-              ${field({
-                label: t("setup.window_name"),
-                name: "name_pattern",
-                value: form.name_pattern,
-                hint: t("setup.window_name_hint"),
-                change: (value) => {
-                  form.name_pattern = value;
-                },
-              })}
-            </div>
-          </div>
-          <footer>
-            <button type="button" @click=${() => close(null)}>${t("do.cancel")}</button
-            ><button class="primary">${t("do.save")}</button>
-          </footer>
-        </form>`,
-    );
-    if (done)
-      await this.change(
-        () =>
-          api.post("/api/windows", {
-            first: Number(form.first),
-            last: Number(form.last),
-            name_pattern: form.name_pattern,
-          }),
-        t("do.saved"),
-      );
+    await this.edit({
+      title: () => t("hall.add_windows"),
+      save: () =>
+        api.post("/api/windows", {
+          first: Number(form.first),
+          last: Number(form.last),
+          name_pattern: form.name_pattern,
+        }),
+      body: () =>
+        html`<div class="grid-3">
+          ${field({
+            label: t("setup.window_first"),
+            name: "first",
+            type: "number",
+            min: "1",
+            value: form.first,
+            change: (value) => {
+              form.first = value;
+            },
+          })}
+          ${field({
+            label: t("setup.window_last"),
+            name: "last",
+            type: "number",
+            min: "1",
+            value: form.last,
+            change: (value) => {
+              form.last = value;
+            },
+          })}
+          ${field({
+            label: t("setup.window_name"),
+            name: "name_pattern",
+            value: form.name_pattern,
+            hint: t("setup.window_name_hint"),
+            change: (value) => {
+              form.name_pattern = value;
+            },
+          })}
+        </div>`,
+    });
   }
 
   async #rename(one: ServiceWindow): Promise<void> {
     const form = { name: one.name };
-    const done = await openDialog<boolean>(
-      () => t("camera.rename"),
-      ({ close }) =>
-        html`<form
-          @submit=${(event: Event) => {
-            event.preventDefault();
-            close(true);
-          }}
-        >
-          <div class="dialog-body">
-            ${field({
-              label: t("hall.window_name"),
-              name: "name",
-              value: form.name,
-              autofocus: true,
-              change: (value) => {
-                form.name = value;
-              },
-            })}
-          </div>
-          <footer>
-            <button type="button" @click=${() => close(null)}>${t("do.cancel")}</button
-            ><button class="primary">${t("do.save")}</button>
-          </footer>
-        </form>`,
-    );
-    if (done && form.name.trim())
-      await this.change(() => api.patch(`/api/windows/${one.id}`, { name: form.name.trim() }), t("do.saved"));
+    await this.edit({
+      title: () => t("camera.rename"),
+      check: () => (form.name.trim() ? "" : t("rule.name_empty")),
+      save: () => api.patch(`/api/windows/${one.id}`, { name: form.name.trim() }),
+      body: () =>
+        field({
+          label: t("hall.window_name"),
+          name: "name",
+          value: form.name,
+          autofocus: true,
+          change: (value) => {
+            form.name = value;
+          },
+        }),
+    });
   }
 
   async #retire(one: ServiceWindow): Promise<void> {

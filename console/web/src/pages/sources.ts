@@ -1,12 +1,13 @@
 import { html } from "lit";
-import { api, ApiError } from "../core/api.ts";
+import { api } from "../core/api.ts";
 import { knownZone } from "../core/time.ts";
 import { store } from "../core/session.ts";
 import type { Source } from "../core/types.ts";
-import { errorText, t } from "../i18n/index.ts";
+import { t } from "../i18n/index.ts";
 import { DataPage } from "../ui/data-page.ts";
 import { confirmed, openDialog } from "../ui/dialog.ts";
 import { field } from "../ui/form.ts";
+import { formDialog } from "../ui/form-dialog.ts";
 import { icon } from "../ui/icons.ts";
 import { define } from "../ui/view.ts";
 
@@ -103,70 +104,51 @@ class SourcesPage extends DataPage<Source[]> {
   }
 
   async #add(): Promise<void> {
-    const form = { code: "", name: "", timezone: store.zone, error: "", secret: "" };
+    const form = { code: "", name: "", timezone: store.zone };
+    let secret = "";
+    const done = await formDialog({
+      title: () => t("sources.add"),
+      check: () => {
+        if (!form.code.trim() || !form.name.trim()) return t("sources.needed");
+        return form.timezone.trim() && !knownZone(form.timezone.trim()) ? t("setup.zone_unknown") : "";
+      },
+      save: async () => {
+        const body = { code: form.code.trim(), name: form.name.trim(), timezone: form.timezone.trim() };
+        secret = (await api.post<{ secret: string }>("/api/sources", body)).secret;
+      },
+      body: () =>
+        html`${field({
+          label: t("sources.code"),
+          name: "code",
+          value: form.code,
+          autofocus: true,
+          hint: t("sources.code_hint"),
+          change: (value) => {
+            form.code = value;
+          },
+        })}
+        ${field({
+          label: t("sources.name"),
+          name: "name",
+          value: form.name,
+          change: (value) => {
+            form.name = value;
+          },
+        })}
+        ${field({
+          label: t("sources.zone"),
+          name: "timezone",
+          value: form.timezone,
+          hint: t("sources.zone_hint"),
+          change: (value) => {
+            form.timezone = value;
+          },
+        })}`,
+    });
+    if (!done) return;
     await openDialog<null>(
       () => t("sources.add"),
-      ({ close, redraw }) =>
-        form.secret
-          ? secretView(form.code, form.secret, () => close(null))
-          : html`<form
-              @submit=${async (event: Event) => {
-                event.preventDefault();
-                form.error = form.code.trim() && form.name.trim() ? "" : t("sources.needed");
-                if (!form.error && form.timezone.trim() && !knownZone(form.timezone.trim()))
-                  form.error = t("setup.zone_unknown");
-                if (!form.error) {
-                  try {
-                    form.secret = (
-                      await api.post<{ secret: string }>("/api/sources", {
-                        code: form.code.trim(),
-                        name: form.name.trim(),
-                        timezone: form.timezone.trim(),
-                      })
-                    ).secret;
-                  } catch (error) {
-                    if (!(error instanceof ApiError)) throw error;
-                    form.error = errorText(error.code, error.fields);
-                  }
-                }
-                redraw();
-              }}
-            >
-              <div class="dialog-body">
-                ${field({
-                  label: t("sources.code"),
-                  name: "code",
-                  value: form.code,
-                  autofocus: true,
-                  hint: t("sources.code_hint"),
-                  change: (value) => {
-                    form.code = value;
-                  },
-                })}
-                ${field({
-                  label: t("sources.name"),
-                  name: "name",
-                  value: form.name,
-                  change: (value) => {
-                    form.name = value;
-                  },
-                })}
-                ${field({
-                  label: t("sources.zone"),
-                  name: "timezone",
-                  value: form.timezone,
-                  hint: t("sources.zone_hint"),
-                  change: (value) => {
-                    form.timezone = value;
-                  },
-                })}
-                ${form.error ? html`<p class="error" role="alert">${form.error}</p>` : ""}
-              </div>
-              <footer>
-                <button type="button" @click=${() => close(null)}>${t("do.cancel")}</button
-                ><button class="primary">${t("do.save")}</button>
-              </footer>
-            </form>`,
+      ({ close }) => secretView(form.code.trim(), secret, () => close(null)),
     );
     await this.refresh();
   }

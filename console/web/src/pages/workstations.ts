@@ -1,15 +1,16 @@
 import { html, type TemplateResult } from "lit";
-import { api, ApiError } from "../core/api.ts";
+import { api } from "../core/api.ts";
 import { store } from "../core/session.ts";
 import { clockText, dayOf, momentText } from "../core/time.ts";
 import { bytesText, offsetText } from "../core/text.ts";
 import type { CoverageSpan, ServiceWindow, Workstation } from "../core/types.ts";
-import { errorText, t } from "../i18n/index.ts";
+import { t } from "../i18n/index.ts";
 import { coverageBar, gapList, legend, shareClass, shareText, stateText } from "../ui/coverage-bar.ts";
 import { DataPage } from "../ui/data-page.ts";
 import { dayPicker } from "../ui/day-picker.ts";
 import { confirmed, openDialog } from "../ui/dialog.ts";
 import { field, select } from "../ui/form.ts";
+import { formDialog } from "../ui/form-dialog.ts";
 import { icon } from "../ui/icons.ts";
 import { define } from "../ui/view.ts";
 
@@ -173,114 +174,81 @@ class WorkstationsPage extends DataPage<Data> {
 
   async #map(one: Workstation, windows: readonly ServiceWindow[]): Promise<void> {
     const form = { window_id: windows[0]?.id ?? "" };
-    const done = await openDialog<boolean>(
-      () => t("map.add_window"),
-      ({ close }) =>
-        html`<form
-          @submit=${(event: Event) => {
-            event.preventDefault();
-            close(true);
-          }}
-        >
-          <div class="dialog-body">
-            ${select(
-              t("map.window"),
-              "window",
-              form.window_id,
-              windows.map((w) => ({ value: w.id, text: w.name })),
-              (value) => {
-                form.window_id = value;
-              },
-            )}
-          </div>
-          <footer>
-            <button type="button" @click=${() => close(null)}>${t("do.cancel")}</button
-            ><button class="primary">${t("do.save")}</button>
-          </footer>
-        </form>`,
-    );
-    if (done)
-      await this.change(
-        () => api.post(`/api/workstations/${one.id}/windows`, { window_id: form.window_id }),
-        t("do.saved"),
-      );
+    await this.edit({
+      title: () => t("map.add_window"),
+      save: () => api.post(`/api/workstations/${one.id}/windows`, { window_id: form.window_id }),
+      body: () =>
+        select(
+          t("map.window"),
+          "window",
+          form.window_id,
+          windows.map((w) => ({ value: w.id, text: w.name })),
+          (value) => {
+            form.window_id = value;
+          },
+        ),
+    });
   }
 
   async #code(windows: readonly ServiceWindow[]): Promise<void> {
-    const form = { name: "", window_ids: new Set<string>(), minutes: "30", error: "", code: "", expires: 0 };
+    const form = { name: "", window_ids: new Set<string>(), minutes: "30" };
+    let made = { code: "", expires_us: 0 };
+    const done = await formDialog({
+      title: () => t("workstations.code"),
+      act: () => t("workstations.make_code"),
+      check: () => (form.name.trim() ? "" : t("rule.name_empty")),
+      save: async () => {
+        made = await api.post<typeof made>("/api/workstations/codes", {
+          name: form.name.trim(),
+          window_ids: [...form.window_ids],
+          minutes: Number(form.minutes) || 30,
+        });
+      },
+      body: () =>
+        html`${field({
+            label: t("workstations.name"),
+            name: "name",
+            value: form.name,
+            autofocus: true,
+            placeholder: t("workstations.name_placeholder"),
+            change: (value) => {
+              form.name = value;
+            },
+          })}
+          <fieldset class="field">
+            <legend>${t("workstations.serves")}</legend>
+            <div class="tick-grid">
+              ${windows.map(
+                (w) =>
+                  html`<label class="tick"
+                    ><input
+                      type="checkbox"
+                      value=${w.id}
+                      .checked=${form.window_ids.has(w.id)}
+                      @change=${() => {
+                        if (!form.window_ids.delete(w.id)) form.window_ids.add(w.id);
+                      }}
+                    />${w.name}</label
+                  >`,
+              )}
+            </div>
+          </fieldset>
+          ${field({
+            label: t("workstations.minutes"),
+            name: "minutes",
+            type: "number",
+            min: "1",
+            value: form.minutes,
+            suffix: t("unit.minutes"),
+            change: (value) => {
+              form.minutes = value;
+            },
+          })}`,
+    });
+    if (!done) return;
     await openDialog<null>(
       () => t("workstations.code"),
-      ({ close, redraw }) =>
-        form.code
-          ? this.#codeShown(form.code, form.expires, () => close(null))
-          : html`<form
-              @submit=${async (event: Event) => {
-                event.preventDefault();
-                form.error = form.name.trim() ? "" : t("rule.name_empty");
-                if (!form.error) {
-                  try {
-                    const answer = await api.post<{ code: string; expires_us: number }>("/api/workstations/codes", {
-                      name: form.name.trim(),
-                      window_ids: [...form.window_ids],
-                      minutes: Number(form.minutes) || 30,
-                    });
-                    form.code = answer.code;
-                    form.expires = answer.expires_us;
-                  } catch (error) {
-                    if (!(error instanceof ApiError)) throw error;
-                    form.error = errorText(error.code, error.fields);
-                  }
-                }
-                redraw();
-              }}
-            >
-              <div class="dialog-body">
-                ${field({
-                  label: t("workstations.name"),
-                  name: "name",
-                  value: form.name,
-                  autofocus: true,
-                  placeholder: t("workstations.name_placeholder"),
-                  change: (value) => {
-                    form.name = value;
-                  },
-                })}
-                <fieldset class="field">
-                  <legend>${t("workstations.serves")}</legend>
-                  <div class="tick-grid">
-                    ${windows.map(
-                      (w) =>
-                        html`<label class="tick"
-                          ><input
-                            type="checkbox"
-                            value=${w.id}
-                            .checked=${form.window_ids.has(w.id)}
-                            @change=${() => {
-                              if (!form.window_ids.delete(w.id)) form.window_ids.add(w.id);
-                            }}
-                          />${w.name}</label
-                        >`,
-                    )}
-                  </div>
-                </fieldset>
-                ${field({
-                  label: t("workstations.minutes"),
-                  name: "minutes",
-                  type: "number",
-                  min: "1",
-                  value: form.minutes,
-                  suffix: t("unit.minutes"),
-                  change: (value) => {
-                    form.minutes = value;
-                  },
-                })}
-                ${form.error ? html`<p class="error" role="alert">${form.error}</p>` : ""}
-              </div>
-              <footer>
-                <button type="button" @click=${() => close(null)}>${t("do.cancel")}</button
-                ><button class="primary">${t("workstations.make_code")}</button>
-              </footer>
-            </form>`,
+      ({ close }) => this.#codeShown(made.code, made.expires_us, () => close(null)),
     );
     await this.refresh();
   }

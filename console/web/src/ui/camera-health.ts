@@ -1,8 +1,8 @@
 // What the gateway measures of a camera, in words: its clock, what reads it, rates, loss and the last fault.
 import { html } from "lit";
 import { clockWords } from "../core/camera-clock.ts";
-import type { SeenStream, StreamCounters } from "../core/types.ts";
-import { code, t } from "../i18n/index.ts";
+import type { SeenStream, StateSince, StreamCounters } from "../core/types.ts";
+import { code, noteText, t } from "../i18n/index.ts";
 import { causeText } from "../live/tile.ts";
 
 interface Offset {
@@ -31,6 +31,16 @@ export function measuredText(seen: SeenStream): string {
   if (seen.bitrate_kbit > 0) parts.push(`${(seen.bitrate_kbit / 1000).toFixed(1)} Mbit/s`);
   if (seen.transport) parts.push(seen.transport.toUpperCase());
   return parts.join(" · ");
+}
+
+/** Whether a camera is recorded. Outside its plan is no fault: it has no alarm's colour, and says why. */
+export function recordingState({ state, cause }: StateSince) {
+  const [look, dot] =
+    state === "recorded" ? ["live", "rec"] : state === "plan" ? ["planned", "planned"] : ["offline", "offline"];
+  const text = state === "recorded" ? t("cameras.recorded") : state ? code("gap", state) : "—";
+  return html`<span class="state ${look}"><i class="dot ${dot}"></i>${text}</span>${state === "plan" && cause
+      ? html`<small class="plan-reason">${noteText(cause)}</small>`
+      : ""}`;
 }
 
 /** What is measured and counted of a stream, a line each. */

@@ -2,6 +2,7 @@ import { html, type TemplateResult } from "lit";
 import { ApiError } from "../core/api.ts";
 import { errorText, t } from "../i18n/index.ts";
 import { toast } from "./dialog.ts";
+import { formDialog, type FormOptions } from "./form-dialog.ts";
 import { icon } from "./icons.ts";
 import { View } from "./view.ts";
 
@@ -47,6 +48,14 @@ export abstract class DataPage<T> extends View {
       toast(errorText(error.code, error.fields), "bad");
       return false;
     }
+    if (done) toast(done);
+    await this.refresh();
+    return true;
+  }
+
+  /** Shows a form; when it was sent, says so and loads again. */
+  protected async edit(form: FormOptions, done = t("do.saved")): Promise<boolean> {
+    if (!(await formDialog(form))) return false;
     if (done) toast(done);
     await this.refresh();
     return true;

@@ -50,16 +50,19 @@ export function area(
   value: string,
   change: (value: string) => void,
   hint = "",
+  options: { rows?: number; error?: string; placeholder?: string } = {},
 ): TemplateResult {
-  return html`<label class="field">
+  return html`<label class="field ${options.error ? "wrong" : ""}">
     <span>${label}</span>
     <textarea
       name=${name}
-      rows="4"
+      rows=${options.rows ?? 4}
+      placeholder=${options.placeholder ?? ""}
+      aria-invalid=${options.error ? "true" : "false"}
       .value=${value}
       @input=${(event: InputEvent) => change((event.target as HTMLTextAreaElement).value)}
     ></textarea>
-    <small>${hint}</small>
+    <small class=${options.error ? "error" : ""}>${options.error || hint}</small>
   </label>`;
 }
 
@@ -69,11 +72,31 @@ export function select(
   value: string,
   choices: readonly { value: string; text: string }[],
   change: (value: string) => void,
+  hint = "",
 ): TemplateResult {
   return html`<label class="field">
     <span>${label}</span>
     <select name=${name} .value=${value} @change=${(event: Event) => change((event.target as HTMLSelectElement).value)}>
       ${choices.map((one) => html`<option value=${one.value} ?selected=${one.value === value}>${one.text}</option>`)}
     </select>
+    ${hint ? html`<small>${hint}</small>` : ""}
   </label>`;
+}
+
+/** A box to tick; `undefined` is shown as neither on nor off. */
+export function tick(
+  label: string,
+  name: string,
+  value: boolean | undefined,
+  change: (value: boolean) => void,
+): TemplateResult {
+  return html`<label class="tick"
+    ><input
+      type="checkbox"
+      name=${name}
+      .checked=${value === true}
+      .indeterminate=${value === undefined}
+      @change=${(event: Event) => change((event.target as HTMLInputElement).checked)}
+    />${label}</label
+  >`;
 }

@@ -12,6 +12,7 @@ const GROUPS: { title: string; keys: [string, string][] }[] = [
       ["G A", "nav.cases"],
       ["G S", "nav.cameras"],
       ["G D", "nav.workstations"],
+      ["G P", "nav.plans"],
       ["Esc", "help.close"],
     ],
   },

@@ -14,6 +14,7 @@ const PATHS: Record<string, TemplateResult> = {
   source: svg`<path d="M3 5.5h9M9.5 2.5l3 3-3 3M17 14.5H8M10.5 11.5l-3 3 3 3"/>`,
   hall: svg`<path d="M2.5 8 10 3l7.5 5M4 8v8.5M8 8v8.5M12 8v8.5M16 8v8.5M2.5 16.5h15"/>`,
   audit: svg`<path d="M4.5 2.5h11v15h-11zM7.5 6.5h5M7.5 9.5h5M7.5 12.5h3"/>`,
+  plan: svg`<path d="M3 4.5h14v13H3zM3 8.5h14M6.5 2.5v4M13.5 2.5v4M6 12h5M6 14.8h8"/>`,
   problem: svg`<path d="M10 3 18 16.5H2zM10 8v4M10 14.2v.3"/>`,
   purpose: svg`<path d="M3 4.5h14v9H9l-4 3.5v-3.5H3zM6.5 8h7M6.5 10.5h4"/>`,
   play: svg`<path d="M5.5 3.5v13l11-6.5z" fill="currentColor"/>`,

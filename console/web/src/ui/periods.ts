@@ -4,7 +4,12 @@ import type { PeriodRow } from "../core/rules.ts";
 import { t } from "../i18n/index.ts";
 import { icon } from "./icons.ts";
 
-export function periodsEditor(rows: readonly PeriodRow[], change: (rows: PeriodRow[]) => void): TemplateResult {
+/** `overMidnight` tells which rows end on the next day; without it none may. */
+export function periodsEditor(
+  rows: readonly PeriodRow[],
+  change: (rows: PeriodRow[]) => void,
+  options: { overMidnight?: (row: PeriodRow) => boolean } = {},
+): TemplateResult {
   const patch = (index: number, part: Partial<PeriodRow>): void =>
     change(rows.map((row, at) => (at === index ? { ...row, ...part } : row)));
   const toggle = (index: number, row: PeriodRow, day: number): void =>
@@ -32,6 +37,9 @@ export function periodsEditor(rows: readonly PeriodRow[], change: (rows: PeriodR
             .value=${row.to}
             @input=${(event: InputEvent) => patch(index, { to: (event.target as HTMLInputElement).value })}
           />
+          ${options.overMidnight
+            ? html`<em class="next-day">${options.overMidnight(row) ? t("period.next") : ""}</em>`
+            : ""}
           <span class="weekdays">
             ${[1, 2, 3, 4, 5, 6, 7].map(
               (day) =>
