@@ -16,6 +16,7 @@ import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 from urllib.parse import urlsplit
 
 from camera_gateway.engine_shared import EngineShared
@@ -50,7 +51,7 @@ _TLS_READS = 64  # a TLS read gives one record, 16 KiB at most
 _DATAGRAMS = 64
 _MOST_UNSENT = 64 << 10
 _WOULD_BLOCK = (BlockingIOError, InterruptedError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
-_MISTAKES = (IndexError, KeyError, ValueError, OverflowError, struct.error)
+MISTAKES = (LookupError, ValueError, ArithmeticError, struct.error)
 """How a mistake of a parser shows. One camera's bytes must not end the worker, and with it the others' recording."""
 _DEFAULT_PORTS = {"rtsp": 554, "rtsps": 322}
 
@@ -126,6 +127,7 @@ class EngineSource:
         self._target = Target("", 0, False)
         self._session: Session | None = None
         self._socket: socket.socket | None = None
+        self._peer: tuple[Any, ...] = ()  # where it is connected to, also when the connection is gone
         self._receive: Callable[[bytearray], int] | None = None
         self._datagrams: dict[int, Pair] = {}
         self._addresses: list[str] = []
@@ -221,6 +223,11 @@ class EngineSource:
         if made is None:
             return
         number = made.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if not number:
+            try:
+                self._peer = made.getpeername()
+            except OSError as error:  # it was reset since
+                number = error.errno or errno.ENOTCONN
         if number:
             self._connect_failed(number)
             return
@@ -246,7 +253,11 @@ class EngineSource:
             self._fail(SourceFault(GapReason.UNKNOWN, error.message))
             return
         name = self._target.host if context.check_hostname else None
-        wrapped = context.wrap_socket(made, server_hostname=name, do_handshake_on_connect=False)
+        try:
+            wrapped = context.wrap_socket(made, server_hostname=name, do_handshake_on_connect=False)
+        except (OSError, ValueError) as error:  # it was reset since, or its name can stand in no certificate
+            self._fail(SourceFault(GapReason.REFUSED, f"TLS: {getattr(error, 'strerror', None) or error}"))
+            return
         self._socket = wrapped
         self._events = READ | WRITE
         self._reactor.watch(wrapped.fileno(), partial(self._on_handshake, wrapped), self._events)
@@ -361,7 +372,7 @@ class EngineSource:
             self._fail(fault)
         except MediaError as error:
             self._fail(SourceFault(GapReason.NO_MEDIA, error.message, unreadable=True))
-        except _MISTAKES as error:
+        except MISTAKES as error:
             log.exception("engine_mistake")
             evidence = f"our engine failed on what the camera sent ({type(error).__name__}; the log says where)"
             self._fail(SourceFault(GapReason.NO_MEDIA, evidence, unreadable=True))
@@ -427,7 +438,7 @@ class EngineSource:
             assert session is not None  # noqa: S101 - it asks
             pair = self._datagrams[index] = self._shared.udp_ports.take(made.family, made.getsockname()[0])
             for sock, feed in zip(pair, (session.feed_rtp, session.feed_rtcp), strict=True):
-                watcher = partial(self._on_datagrams, index, sock, made.getpeername()[0], feed)
+                watcher = partial(self._on_datagrams, index, sock, self._peer[0], feed)
                 self._reactor.watch(sock.fileno(), watcher)
         return pair[0].getsockname()[1], pair[1].getsockname()[1]
 
@@ -457,7 +468,7 @@ class EngineSource:
         session.reports(now_us, now_s)
         if not self._datagrams or self._socket is None:
             return
-        camera = self._socket.getpeername()
+        camera = self._peer
         for index, report in session.udp_reports():
             _host, _rtp_port, rtcp_port = session.udp_peers.get(index, ("", 0, 0))
             pair = self._datagrams.get(index)
@@ -538,8 +549,12 @@ class EngineSource:
         if self._session is None or self._flushing or self._leaving:
             return
         self._flushing = True
-        with contextlib.suppress(SourceFault):
+        try:
             self._session.flush()
+        except (SourceFault, MediaError):
+            return
+        except MISTAKES:  # the mistake before this one left the track half-way
+            log.exception("engine_mistake")
 
     def _say_goodbye(self) -> None:
         """A TEARDOWN as far as the socket takes it now: some cameras count sessions that nobody ended."""

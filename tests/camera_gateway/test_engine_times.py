@@ -247,9 +247,24 @@ def test_a_mistake_of_our_parsers_costs_the_camera_that_showed_it_and_no_other(
         raise IndexError("index out of range")
 
     session.feed = mistaken
+    session.flush = mistaken  # what is left of a track half-way is no better
     stage.picture()
     fault = stage.over()
     assert fault.reason is GapReason.NO_MEDIA
     assert fault.unreadable  # the other engine may read it
     assert "IndexError" in fault.evidence
     assert "engine_mistake" in caplog.text
+
+
+def test_a_camera_that_answers_and_resets_at_once_costs_its_own_session(stage: Stage) -> None:
+    """Its answer is read although the connection is gone, and asks for UDP ports towards nobody."""
+    stage.source.start(SourceSettings(stage.camera.uri, transport="udp"), stage.hearing)
+    stage.camera.serve_until("OPTIONS")
+    stage.camera.answers = False
+    stage.camera.serve(3)
+    described = f"RTSP/1.0 200 OK\r\nCSeq: 2\r\nContent-Length: {len(stage.camera.sdp)}\r\n\r\n{stage.camera.sdp}"
+    stage.camera.send(described.encode())
+    stage.camera.hang_up(reset=True)
+    stage.reactor.turn(0.1)
+    stage.reactor.turn(0.1)
+    assert stage.over().reason is GapReason.REFUSED
