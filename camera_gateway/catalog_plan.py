@@ -179,6 +179,7 @@ def _stream_plan(row: RowMapping, owner: DevicePlan, duty: Duty, *, listens: boo
         post_roll_s=duty.plan.post_roll_s,
         audio=duty.plan.audio,
         metadata=listens and duty.metadata,
+        motion_alone=duty.decision.motion_alone,
         engine=row["engine"],
     )
 

@@ -49,6 +49,10 @@ class RecordSink(SegmentSink, Protocol):
 class CameraEvents(Protocol):
     """Port: who makes something of what a camera tells beside its pictures."""
 
+    def opened(self, *, told: bool) -> None:
+        """A session plays; `told`: metadata comes with it."""
+        ...
+
     def metadata(self, document: bytes) -> None:
         """A metadata document came."""
         ...
@@ -112,6 +116,7 @@ class StreamIngest:
         self._keeper = Timekeeper()
         self._told = ""  # what board and archive know: RECORDED or a gap reason's value
         self._source: PacketSource | None = None
+        self._wants_sound = False
         self._signing_in = False
         self._ticket: Ticket | None = None
         self._retry: Timer | None = None
@@ -183,9 +188,9 @@ class StreamIngest:
     def _connect(self) -> None:
         self._got_frames = False
         self._keeper = Timekeeper()
-        source = self._new_source()
-        self._source = source
-        source.start(self._settings(), self)
+        source, settings = self._new_source(), self._settings()
+        self._source, self._wants_sound = source, settings.audio
+        source.start(settings, self)
 
     def _leave(self, outcome: GapReason | None, *, admitted: bool) -> None:
         """Give up the turns at the pacer and at the device's gate, if there are any."""
@@ -209,6 +214,10 @@ class StreamIngest:
         self._leave(None, admitted=True)
         self.meter.opened(info)
         self._segmenter.hear(info.audio)
+        if self._wants_sound and info.audio is None:
+            fields = {"stream": self.stream_id, "engine": info.engine.value, "note": info.note}
+            log.warning("sound_not_recorded", extra={"fields": fields})
+        self._events.opened(told=info.metadata)
 
     def unit(self, unit: AccessUnit) -> None:
         self._seen.us = unit.arrival_us

@@ -99,7 +99,7 @@ class LibavSource:
     def _read(self, settings: SourceSettings) -> None:
         source = self._new_source(self._reactor.clock)
         try:
-            self._queue.append(self._noted(source.open(settings)))
+            self._queue.append(self._noted(source.open(settings), settings))
             for unit in source.units():
                 if self._closing.is_set():
                     source.close()
@@ -115,5 +115,12 @@ class LibavSource:
         self._put_bytes += len(unit.data)
         self._queue.append(unit)
 
-    def _noted(self, info: SourceInfo) -> SourceInfo:
-        return SourceInfo(info.engine, info.transport, info.codec, info.audio, self._note)
+    def _noted(self, info: SourceInfo, settings: SourceSettings) -> SourceInfo:
+        """With the reason for this engine, and what was asked for that it does not bring."""
+        missing = [f"{what} with this engine" for what, asked in _not_brought(settings) if asked]
+        note = "; ".join(filter(None, (self._note, *missing)))
+        return SourceInfo(info.engine, info.transport, info.codec, info.audio, note)
+
+
+def _not_brought(settings: SourceSettings) -> tuple[tuple[str, bool], ...]:
+    return ("no sound", settings.audio), ("no motion events", settings.metadata)

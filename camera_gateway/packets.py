@@ -99,6 +99,7 @@ class SourceInfo:
     codec: VideoCodec
     audio: AudioFormat | None = None  # only when audio was wanted
     note: str = ""
+    metadata: bool = False  # ONVIF metadata comes with it; only when it was wanted
 
 
 @dataclass(slots=True)

@@ -56,6 +56,8 @@ class StreamPlan:
     metadata: bool = False
     """ONVIF motion of this camera turns STANDBY (and nothing else) into recording of all its planned streams: this
     one brings the events. Changes with the plan only, not with the time of day."""
+    motion_alone: bool = False
+    """STANDBY that nothing but motion could end: a camera that turns out to tell none is recorded."""
     engine: str = ""  # "" (automatic) | rtsp | libav
 
     @property

@@ -37,6 +37,8 @@ class Decision:
     mode: PlanMode
     reason: str = ""
     until_us: int | None = None
+    motion_alone: bool = False
+    """It stands by, and nothing but the camera's motion could start it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +137,7 @@ def _on_event(plan: CameraPlan, windows: Sequence[UUID], moment: Moment, closing
     if end_us is not None:
         until_us = end_us if closing_us is None else min(end_us, closing_us)
         return Decision(PlanMode.RECORD, until_us=until_us)
-    return Decision(PlanMode.STANDBY, NO_EVENT, closing_us)
+    return Decision(PlanMode.STANDBY, NO_EVENT, closing_us, motion_alone=not (plan.on_visit and windows))
 
 
 def _visit_until(plan: CameraPlan, windows: Sequence[UUID], moment: Moment) -> int | None:

@@ -66,6 +66,7 @@ class StreamSet:
         self._gates: dict[UUID, DeviceGate] = {}
         self._idle: dict[UUID, GapReason] = {}
         self._motion: dict[UUID, MotionTrigger] = {}
+        self._mute: set[UUID] = set()  # cameras that tell no motion although it was asked for
         self._stopped = False
 
     def apply(self, plans: list[StreamPlan]) -> None:
@@ -119,8 +120,19 @@ class StreamSet:
             self._motion[channel_id] = MotionTrigger(self._reactor.clock, 0.0)
         return self._motion[channel_id]
 
+    def hears(self, channel_id: UUID, *, told: bool) -> None:
+        """Whether a camera that was asked for its motion tells any; one that waits for it alone is else recorded."""
+        before = channel_id in self._mute
+        if told:
+            self._mute.discard(channel_id)
+        elif not before:
+            self._mute.add(channel_id)
+            log.warning("motion_not_told", extra={"fields": {"channel": channel_id}})
+        if told is before:
+            self.perform_channel(channel_id)
+
     def perform_channel(self, channel_id: UUID) -> None:
-        """Its motion began: all its streams may have another duty."""
+        """What its motion says has changed: all its streams may have another duty."""
         for active in list(self._active.values()):
             if active.plan.channel_id == channel_id:
                 self._perform(active)
@@ -145,7 +157,8 @@ class StreamSet:
     def _duty(self, plan: StreamPlan) -> Duty:
         standby = plan.mode is PlanMode.STANDBY
         moved = standby and plan.channel_id in self._motion and self._motion[plan.channel_id].wanted()
-        return Duty(plan.recorded or moved, float(plan.pre_roll_s) if standby else 0.0, plan.reason)
+        mute = plan.motion_alone and plan.channel_id in self._mute  # in doubt, record
+        return Duty(plan.recorded or moved or mute, float(plan.pre_roll_s) if standby else 0.0, plan.reason)
 
     def _perform(self, active: _Active) -> None:
         duty = self._duty(active.plan)
@@ -249,6 +262,9 @@ class _ChannelEvents:
         self._streams = streams
         self._channel_id = channel_id
 
+    def opened(self, *, told: bool) -> None:
+        self._streams.hears(self._channel_id, told=told)
+
     def metadata(self, document: bytes) -> None:
         if self._streams.motion(self._channel_id).take(document):
             self._streams.perform_channel(self._channel_id)
@@ -259,6 +275,10 @@ class _ChannelEvents:
 
 class _NoEvents:
     """`CameraEvents` of a camera whose events were not asked for."""
+
+    def opened(self, *, told: bool) -> None:
+        if told:
+            log.debug("metadata_unasked")
 
     def metadata(self, document: bytes) -> None:
         log.debug("metadata_unasked", extra={"fields": {"bytes": len(document)}})

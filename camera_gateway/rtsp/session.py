@@ -31,7 +31,7 @@ from camera_gateway.rtp.description import MediaDescription
 from camera_gateway.rtp.tracks import Track, make_track
 from camera_gateway.rtsp import messages, sdp
 from camera_gateway.rtsp.authentication import Challenge, Credentials, parse_challenges
-from camera_gateway.rtsp.choice import choose
+from camera_gateway.rtsp.choice import METADATA, choose
 from camera_gateway.rtsp.early import EarlyPackets
 from camera_gateway.rtsp.messages import MalformedMessage, MessageReader, Method, Request, Response, shown
 from camera_gateway.rtsp.refusals import refusal, seen
@@ -514,7 +514,8 @@ class Session:
         if not isinstance(codec, VideoCodec):
             raise SourceFault(GapReason.NO_MEDIA, "the session has no video that can be recorded")
         audio = next((format_ for format_ in described if isinstance(format_, AudioFormat)), None)
-        return SourceInfo(Engine.RTSP, self.transport, codec, audio, shown("; ".join(self._notes), 400))
+        metadata = any(medium.description.encoding.startswith(METADATA) for medium in self._media)
+        return SourceInfo(Engine.RTSP, self.transport, codec, audio, shown("; ".join(self._notes), 400), metadata)
 
     # Playing
 

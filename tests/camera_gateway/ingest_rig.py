@@ -43,6 +43,10 @@ class FakeEvents:
 
     documents: list[bytes] = field(default_factory=list)
     lost: int = 0
+    told: list[bool] = field(default_factory=list)
+
+    def opened(self, *, told: bool) -> None:
+        self.told.append(told)
 
     def metadata(self, document: bytes) -> None:
         self.documents.append(document)
@@ -66,6 +70,7 @@ class IngestRig:
         self.outlet = FakeOutlet()
         self.counts = FakeCounts()
         self.opening = opening
+        self.settings = SourceSettings("rtsp://camera.invalid/")
         self.sources: list[FakeSource] = []
         self.gate = DeviceGate(device_plan(), self.counts)
         self.events = FakeEvents()
@@ -73,7 +78,7 @@ class IngestRig:
         self.stream_id = uuid4()
         self.ingest = StreamIngest(
             self.stream_id,
-            lambda: SourceSettings("rtsp://camera.invalid/"),
+            lambda: self.settings,
             self.gate,
             Tap(self.stream_id, self.outlet),
             self.sink,

@@ -199,8 +199,10 @@ def test_events_that_know_only_the_day_extend_nothing(world: World) -> None:
 def test_on_event_a_camera_stands_by_and_its_windows_visit_records(world: World) -> None:
     window_id = world.hall.window_ids[1]
     world.set_plan(RecordingMode.EVENT, pre_roll_s=15, post_roll_s=40)
+    assert world.main("2026-11-20T10:00").motion_alone  # as long as it sees no window
     world.see(window_id)
     idle = world.main("2026-11-20T10:00")
+    assert not idle.motion_alone
     assert (idle.mode, idle.metadata, idle.pre_roll_s, idle.post_roll_s) == (PlanMode.STANDBY, True, 15, 40)
     with world.hall.catalog.write() as conn:
         conn.execute(update(tables.stream).values(recorded=True))

@@ -70,6 +70,22 @@ def test_pictures_come_in_the_reactor_s_thread_and_the_note_is_told() -> None:
     reactor.close()
 
 
+def test_what_libav_does_not_bring_is_said() -> None:
+    reactor = Reactor(SystemClock())
+    blocking = Blocking(opening=None, items=units("h264")[:2])
+    hearing = Hearing(reactor)
+    source = LibavSource(reactor, note="chosen", new_source=of(blocking))
+    source.start(SourceSettings("rtsp://camera/live", audio=True, metadata=True), hearing)
+    hearing.until(lambda: hearing.info)
+    assert hearing.info is not None
+    assert hearing.info.note == "chosen; no sound with this engine; no motion events with this engine"
+    assert (hearing.info.audio, hearing.info.metadata) == (None, False)
+    source.close()
+    blocking.go.set()
+    assert blocking.closed.wait(20)
+    reactor.close()
+
+
 def test_a_session_that_cannot_be_opened_fails_once() -> None:
     reactor = Reactor(SystemClock())
     blocking = Blocking(opening=SourceFault(GapReason.REFUSED, "connection refused"))

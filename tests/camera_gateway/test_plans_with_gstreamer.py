@@ -88,6 +88,15 @@ def test_a_plan_that_stops_recording_ends_the_run_and_says_why(hall: Hall, serve
     assert (gaps[0].t0_us, gaps[0].detail) == (run.t1_us, "plan_off")
 
 
+def test_a_camera_that_waits_for_its_motion_and_tells_none_is_recorded(hall: Hall, server: GstServer) -> None:
+    stream_id = hall.add_camera(server.url("/h264"))
+    set_plan(hall, stream_id, RecordingMode.EVENT, on_visit=False)
+    with hall.gateway():
+        recording(hall, stream_id, "recorded")
+        state = hall.wait(lambda: hall.rows(tables.stream_state, stream_id=stream_id, engine="rtsp"))[0]
+        assert state.engine_note == "the camera offers no metadata"
+
+
 def test_a_visit_at_its_window_records_with_pre_roll_and_its_end_stops_it(hall: Hall, server: GstServer) -> None:
     stream_id = hall.add_camera(server.url("/h264"))
     window_id = add_window(hall, stream_id)

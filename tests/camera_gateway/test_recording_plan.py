@@ -208,6 +208,13 @@ def test_on_event_a_camera_stands_by_and_records_while_its_window_is_busy() -> N
     assert ask(replace(EVENT, on_motion=False), ten - 1, ONE, busy=busy).mode is PlanMode.STANDBY
 
 
+def test_a_camera_that_only_its_motion_could_start_is_marked() -> None:
+    assert ask(EVENT, "10:00").motion_alone  # it sees no window
+    assert ask(replace(EVENT, on_visit=False), "10:00", ONE).motion_alone
+    assert not ask(EVENT, "10:00", ONE).motion_alone
+    assert not ask(replace(EVENT, schedule_id=LATE), "10:00").motion_alone  # outside its hours nothing starts it
+
+
 def test_on_event_within_a_schedule_rests_outside_it() -> None:
     plan = replace(EVENT, schedule_id=LATE)
     assert ask(plan, "10:00", ONE).mode is PlanMode.OFF

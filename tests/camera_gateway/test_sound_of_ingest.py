@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
+
+import pytest
 
 from camera_gateway.fake_source import FakeSource
 from camera_gateway.fmp4.nal import VideoCodec
@@ -88,6 +91,17 @@ def test_a_stream_that_is_only_watched_keeps_no_sound() -> None:
     rig.ingest.perform(Duty(recorded=False))
     pieces = rig.sound(0)
     assert abs(length(pieces) - rig.sink.notes[0][-1].media_duration / 90_000) <= 0.1
+
+
+def test_sound_that_the_camera_does_not_give_is_said(caplog: pytest.LogCaptureFixture) -> None:
+    rig = IngestRig()
+    rig.settings = replace(rig.settings, audio=True)
+    rig.ingest.start()
+    rig.turn()
+    assert [one.message for one in caplog.records if one.message.startswith("sound")] == ["sound_not_recorded"]
+    caplog.clear()
+    started()
+    assert [one.message for one in caplog.records if one.message.startswith("sound")] == []
 
 
 def test_sound_that_no_picture_goes_with_is_counted_over_sessions() -> None:

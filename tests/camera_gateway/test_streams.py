@@ -5,10 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from uuid import UUID, uuid4
 
+import pytest
+
 from camera_gateway.board import RECORDED, StateBoard
 from camera_gateway.fake_source import FakeSource
+from camera_gateway.fmp4.nal import VideoCodec
 from camera_gateway.ingest import IngestParts
 from camera_gateway.pacing import Pacer
+from camera_gateway.packets import Engine, SourceFault, SourceInfo
 from camera_gateway.plan import DevicePlan, PlanMode, StreamPlan
 from camera_gateway.reactor import Reactor
 from camera_gateway.streams import UNWATCHED_S, Reach, StreamSet
@@ -33,6 +37,7 @@ class Share:
     sinks: dict[UUID, MemorySink] = field(default_factory=dict)
     sessions: list[FakeSource] = field(default_factory=list)
     outlet: FakeOutlet = field(default_factory=FakeOutlet)
+    info: SourceInfo | None = None  # of sessions to come
 
     def __post_init__(self) -> None:
         self.reactor = Reactor(self.clock)
@@ -42,7 +47,7 @@ class Share:
         self._sent = 0
 
     def _source(self) -> FakeSource:
-        self.sessions.append(FakeSource(self.reactor, stay=True))
+        self.sessions.append(FakeSource(self.reactor, stay=True, info=self.info))
         return self.sessions[-1]
 
     def _sink(self, stream_id: UUID) -> MemorySink:
@@ -100,6 +105,38 @@ def test_motion_told_by_one_stream_records_all_planned_streams_of_its_camera_fro
     assert share.sinks[main.id].ends == share.sinks[sub.id].ends == [RunEnd.PLAN]
     assert share.sinks[other.id].files == []
     assert len(share.sessions) == 3
+
+
+def test_a_camera_that_waits_for_its_motion_and_tells_none_is_recorded(caplog: pytest.LogCaptureFixture) -> None:
+    share = Share()
+    alone = replace(camera(PlanMode.STANDBY), metadata=True, motion_alone=True, reason="no_event")
+    sub = replace(alone, id=uuid4(), role="sub", uri="rtsp://camera.invalid/sub", metadata=False)
+    visits_too = replace(camera(PlanMode.STANDBY), metadata=True, reason="no_event")
+    share.apply(alone, sub, visits_too)
+    share.frames(60, alone, sub, visits_too)
+    assert [share.recording(plan) for plan in (alone, sub, visits_too)] == [RECORDED, RECORDED, GapReason.PLAN.value]
+    told = [one for one in caplog.records if one.message == "motion_not_told"]
+    assert len(told) == 2
+    share.apply(alone, sub, visits_too)
+    share.apply(replace(alone, mode=PlanMode.OFF, motion_alone=False), sub, visits_too)  # its hours are over
+    assert share.recording(alone) == GapReason.PLAN.value
+    assert share.sinks[alone.id].ends == [RunEnd.PLAN]
+
+
+def test_a_camera_whose_next_session_tells_motion_stands_by_again() -> None:
+    share = Share()
+    alone = replace(camera(PlanMode.STANDBY), metadata=True, motion_alone=True, reason="no_event")
+    share.apply(alone)
+    share.frames(60, alone)
+    share.info = SourceInfo(Engine.RTSP, "tcp", VideoCodec.H264, metadata=True)
+    share.source(alone).fail(SourceFault(GapReason.NETWORK, "connection reset by the camera"))
+    share.clock.advance(1.0)
+    share.turn()
+    share.frames(60, alone)
+    assert share.recording(alone) == GapReason.PLAN.value
+    share.source(alone).send(MOTION.format("true").encode())
+    share.frames(30, alone)
+    assert share.recording(alone) == RECORDED
 
 
 def test_an_edge_of_a_plan_changes_the_duty_and_not_the_session() -> None:

@@ -68,7 +68,7 @@ def test_only_the_video_is_asked_for_unless_more_is_wanted() -> None:
     assert [track.media.kind for track in harness.tracks[-1:]] == ["video"]
     assert harness.said.count(b"SETUP ") == 1
     [info] = harness.listener.infos
-    assert (info.codec, info.audio, info.note) == (VideoCodec.H264, None, "")
+    assert (info.codec, info.audio, info.metadata, info.note) == (VideoCodec.H264, None, False, "")
 
 
 def test_the_video_is_set_up_first_whatever_the_order() -> None:
@@ -78,7 +78,23 @@ def test_the_video_is_set_up_first_whatever_the_order() -> None:
     assert asked == [f"SETUP {URI}/trackID={n} RTSP/1.0" for n in (1, 2, 3)]
     [info] = harness.listener.infos
     assert info.audio is not None
-    assert (info.audio.codec, info.audio.rate, info.note) == (AudioCodec.AAC, 16_000, "")
+    assert (info.audio.codec, info.audio.rate, info.metadata, info.note) == (AudioCodec.AAC, 16_000, True, "")
+
+
+def test_a_camera_without_metadata_says_so() -> None:
+    harness = playing(H264, settings=SourceSettings(URI, metadata=True))
+    [info] = harness.listener.infos
+    assert (info.metadata, info.note) == (False, "the camera offers no metadata")
+
+
+def test_metadata_that_cannot_be_set_up_is_left_out() -> None:
+    harness = Harness(SourceSettings(URI, metadata=True))
+    harness.open_until_setup(sdp(H264, METADATA))
+    harness.answer("200 OK", "Session: 1", "Transport: RTP/AVP/TCP;interleaved=0-1")
+    assert harness.answer("404 Not Found").startswith("PLAY")
+    harness.answer()
+    [info] = harness.listener.infos
+    assert (info.metadata, info.note) == (False, "no application: RTSP 404 Not Found to SETUP")
 
 
 @pytest.mark.parametrize(
