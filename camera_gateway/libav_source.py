@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import logging
 import threading
+import traceback
 from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from camera_gateway.engine_source import MISTAKES
 from camera_gateway.packets import (
     AccessUnit,
     SourceCounters,
@@ -21,6 +23,7 @@ from camera_gateway.packets import (
 )
 from camera_gateway.reactor import Reactor, Timer
 from storage.clock import Clock
+from storage.errors import MediaError
 from storage.model import GapReason
 
 if TYPE_CHECKING:
@@ -108,6 +111,13 @@ class LibavSource:
         except SourceFault as fault:
             source.close()
             self._queue.append(fault)
+        except (MediaError, *MISTAKES) as error:
+            source.close()
+            kind, where = type(error).__name__, traceback.extract_tb(error.__traceback__)[-1]
+            # Not the exception itself: libavformat's errors carry the URL with its password.
+            log.error("libav_mistake", extra={"fields": {"kind": kind, "at": f"{where.filename}:{where.lineno}"}})
+            evidence = f"we failed on what libavformat gave ({kind}; the log says where)"
+            self._queue.append(SourceFault(GapReason.NO_MEDIA, evidence))
 
     def _put(self, unit: AccessUnit) -> None:
         if len(self._queue) >= MOST_WAITING or self._put_bytes - self._taken_bytes > MOST_BYTES:

@@ -141,3 +141,23 @@ def test_a_worker_that_records_with_our_engine_never_imports_av_or_numpy() -> No
     )
     done = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_mistake_about_what_the_device_sent_costs_that_device_alone() -> None:
+    """An exception that leaves a thread ends the worker, and with it eighty other cameras' recording."""
+
+    class Mistaken(Blocking):
+        def units(self) -> Iterator[AccessUnit]:
+            yield from self.items
+            raise IndexError("index out of range")
+
+    reactor = Reactor(SystemClock())
+    hearing = Hearing(reactor)
+    source = LibavSource(reactor, new_source=of(Mistaken(units("h264")[:3])))
+    source.start(SETTINGS, hearing)
+    hearing.until(lambda: hearing.fault is not None)
+    assert hearing.fault is not None
+    assert hearing.fault.reason is GapReason.NO_MEDIA
+    assert "IndexError" in hearing.fault.evidence
+    assert len(hearing.units) == 3
+    reactor.close()
