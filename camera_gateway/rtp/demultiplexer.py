@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import TypeAlias
 
@@ -12,6 +13,7 @@ Take: TypeAlias = Callable[[memoryview, int, int, int, float], None]
 TakeFrames: TypeAlias = Callable[[memoryview, int, int, int, float], int]
 
 _DOLLAR = 36
+_BEGINS = re.compile(rb"\$|RTSP/")  # stops at the first of them: junk costs its own length, not that of what follows
 _MOST_TEXT = 256 << 10  # an incomplete message that is longer is none
 _MOST_JUNK = 256 << 10  # bytes in a row that are neither frames nor text
 
@@ -97,9 +99,8 @@ class Demultiplexer:
             return max(used, 0)
         if first in (10, 13):
             return 1  # empty lines between messages are allowed
-        rest = bytes(view[at:])
-        found = [place for place in (rest.find(b"$"), rest.find(b"RTSP/")) if place > 0]
-        skipped = min(found, default=max(len(rest) - 4, 1))
+        found = _BEGINS.search(view, at + 1)
+        skipped = found.start() - at if found is not None else max(len(view) - at - 4, 1)
         self.junk += skipped
         self._junk_run += skipped
         if self._junk_run > _MOST_JUNK:

@@ -22,7 +22,9 @@ from camera_gateway.rtp.demultiplexer import Demultiplexer
 from camera_gateway.rtp.description import MediaDescription
 from camera_gateway.rtp.metadata import MOST_BYTES
 from camera_gateway.rtp.tracks import Track, make_track
+from camera_gateway.rtsp.messages import MessageReader
 
+_READ = 256 << 10
 _SETS = ",".join(
     base64.b64encode(bytes.fromhex(nal)).decode() for nal in ("6742c01eda0280bfe5c05a808080a0", "68ce3c80")
 )
@@ -116,16 +118,16 @@ def _compare_ways(media: MediaDescription, data: bytes) -> None:
 
 
 def rtp_stream(data: bytes) -> None:
-    """An interleaved stream, cut where its first byte says."""
-    track = _track(_H264)
+    """An interleaved stream, cut where its first byte says; 255: in pieces as large as reads are."""
+    track, reader = _track(_H264), MessageReader()
 
     def text(view: memoryview) -> int:
-        return bytes(view).find(b"\r\n\r\n") + 4 if b"\r\n\r\n" in bytes(view) else 0
+        return reader.take(view)[1]
 
     demultiplexer = Demultiplexer(text)
     demultiplexer.bind(0, track.take)
     demultiplexer.bind(1, track.take_control)
-    size = data[0] * 8 + 1 if data else 1
+    size = data[0] * 8 + 1 if data and data[0] < 255 else _READ
     for at in range(1, len(data), size):
         demultiplexer.feed(memoryview(data[at : at + size]), at, at / 1000)
     track.flush()

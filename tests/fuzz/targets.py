@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import io
+import tempfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
-from camera_gateway.fmp4 import audio, h264, h265, reader
+from camera_gateway.fmp4 import audio, h264, h265, reader, salvage
 from camera_gateway.fmp4.boxes import children
-from camera_gateway.motion import motion_events
+from camera_gateway.motion import MAX_DOCUMENT, motion_events
 from camera_gateway.onvif.xml_guard import ForbiddenXml, NotXml, parse_xml
+from camera_gateway.rtsp import messages
+from console.services.calendar_reading import MOST_BYTES as MOST_CALENDAR
 from console.services.calendar_reading import checked_days, read_calendar
 from console.services.calendar_reading import decode as decode_calendar
 from console.services.event_parsing import EventContext, parse_events, read_batch
@@ -21,8 +25,23 @@ from storage.errors import SunhallError
 from tests.fuzz.rtp_targets import RTP_TARGETS
 from tests.fuzz.rtsp import digest_challenge, rtsp_messages, rtsp_session, session_description
 
+_MEMORY = Path("/dev/shm")
 CORPUS = Path(__file__).with_name("corpus")
+GROWN = "grown-"
+PACKED = ".z"
 EXPECTED = (SunhallError, NotXml, ForbiddenXml)
+LONGEST: dict[str, int] = {
+    "audio_config": 1024,
+    "calendar": MOST_CALENDAR,
+    "digest_challenge": messages.LONGEST_HEAD,
+    "h264_parameters": messages.LONGEST_BODY,
+    "h265_parameters": messages.LONGEST_BODY,
+    "motion": MAX_DOCUMENT,
+    "rtcp_packets": 0xFFFF,
+    "session_description": messages.LONGEST_BODY,
+    "strip_bytes": 64,
+}
+"""Bytes that a target ever sees, where its callers bound them; what is longer is no test of its cost."""
 _CONTEXT = EventContext(ZoneInfo("Asia/Shanghai"), 1_790_000_000 * US)
 
 
@@ -36,6 +55,17 @@ def screen_segment(data: bytes) -> None:
 def torn_screen_segment(data: bytes) -> None:
     """What a crash left of a screen segment."""
     container.salvage(data)
+
+
+def salvaged_file(data: bytes) -> None:
+    """The same on disk: cut to whole fragments, and whole afterwards."""
+    with tempfile.NamedTemporaryFile(dir=_MEMORY if _MEMORY.is_dir() else None) as file:
+        file.write(data)
+        file.flush()
+        path = Path(file.name)
+        facts = salvage.salvage(path)
+        if salvage.inspect(path) != facts:
+            raise AssertionError("a salvaged file says something else of itself")
 
 
 def recorded_file(data: bytes) -> None:
@@ -94,6 +124,7 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
         screen_segment,
         torn_screen_segment,
         recorded_file,
+        salvaged_file,
         audio_config,
         h264_parameters,
         h265_parameters,
@@ -124,5 +155,11 @@ def run(name: str, data: bytes) -> None:
 
 
 def seeds(name: str) -> list[bytes]:
-    """The corpus of a target: good inputs, and every finding that was ever mended."""
-    return [path.read_bytes() for path in sorted((CORPUS / name).iterdir())]
+    """The corpus of a target: good inputs, every finding ever mended, and what reaches code that others do not."""
+    return [read_entry(path) for path in sorted((CORPUS / name).iterdir())]
+
+
+def read_entry(path: Path) -> bytes:
+    """An entry of the corpus. Long ones are repetitions, and are kept compressed."""
+    data = path.read_bytes()
+    return zlib.decompress(data) if path.suffix == PACKED else data
