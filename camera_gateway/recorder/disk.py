@@ -65,7 +65,7 @@ class DiskHealth:
 class DiskChannel:
     """The `SegmentSink` of one stream."""
 
-    __slots__ = ("_disk", "_fault", "_part", "_stream_id", "given", "taken")
+    __slots__ = ("_disk", "_fault", "_full", "_part", "_stream_id", "given", "taken")
 
     def __init__(self, disk: DiskWriter, stream_id: UUID) -> None:
         self._disk = disk
@@ -74,12 +74,15 @@ class DiskChannel:
         self.given = 0  # bytes put into the ring, counted by the loop
         self.taken = 0  # bytes taken out of it, counted by the writer
         self._fault: SinkFault | None = None
+        self._full = False  # its ring was full: nothing begins before half of it is written
 
     def begin(self, start: SegmentStart) -> None:
         self._raise_fault()
         disk = self._disk
         disk.room.check_new()
-        disk.check_drained(self)
+        if self._full:
+            disk.check_drained(self)
+            self._full = False
         path = disk.settings.staging / str(start.stream_id) / f"{start.segment_id}.part"
         part = PartFile(start, path, self._on_fault)
         self._part = part
@@ -92,7 +95,11 @@ class DiskChannel:
             raise SinkFault(GapReason.UNKNOWN, "no file is open")
         disk = self._disk
         disk.room.check_open()
-        disk.check_ring(self, size)
+        try:
+            disk.check_ring(self, size)
+        except SinkFault:
+            self._full = True
+            raise
         disk.put(self, size, disk.append, part, parts, note)
 
     def read_back(self, limit: int, deliver: Callable[[bytes], None]) -> None:

@@ -6,6 +6,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from uuid import UUID
 
@@ -32,10 +33,10 @@ BYTES = sum(len(unit.data) for unit in FRAMES)
 class Camera:
     """One stream, fed frame by frame."""
 
-    def __init__(self, disk: DiskWriter, number: int) -> None:
+    def __init__(self, disk: DiskWriter, number: int, segment_s: float = 60.0) -> None:
         self.id = UUID(int=STREAM.int + number)
         self.channel: DiskChannel = disk.channel(self.id)
-        self.segmenter = Segmenter(self.id, self.channel, CLOCK)
+        self.segmenter = Segmenter(self.id, self.channel, CLOCK, segment_s)
         self._keeper = Timekeeper()
         self.faults: list[GapReason] = []
 
@@ -147,6 +148,19 @@ def test_all_rings_together_have_a_bound_and_who_waits_little_goes_on(tmp_path: 
     site.disk.stop()
     assert site.ends(cameras[3]) == [RunEnd.STOPPED]
     assert site.frames(cameras[3]) == 20
+
+
+def test_a_file_is_cut_while_much_of_the_ring_waits_and_a_run_that_was_refused_waits_for_half(tmp_path: Path) -> None:
+    """The disk stands still: nothing is lost before a ring is full, whenever a file happens to end."""
+    site = Site(tmp_path, ring_bytes=BYTES)
+    camera = Camera(site.disk, 0, segment_s=1.0)
+    camera.feed(FRAMES[:225])
+    assert (camera.faults, camera.segmenter.recording) == ([], True)
+    assert site.disk.health().fullest_ring > 0.6
+    camera.feed(FRAMES[225:])
+    camera.feed(tuple(replace(unit, dts=unit.dts + 12 * 90_000, pts=unit.pts + 12 * 90_000) for unit in FRAMES[:100]))
+    assert set(camera.faults) == {GapReason.DISK_SLOW}
+    assert not camera.segmenter.recording
 
 
 def test_a_write_that_waits_long_is_told_although_little_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
