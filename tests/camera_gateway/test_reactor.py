@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from camera_gateway.reactor import READ, WRITE, Reactor, in_thread
+from camera_gateway.reactor import CROWD, READ, REST_S, WRITE, Reactor, in_thread
 from storage.clock import FakeClock, SystemClock
 
 
@@ -174,3 +174,28 @@ def test_watch_for_changes_what_is_waited_for(reactor: Reactor) -> None:
     assert said == [WRITE]
     one.close()
     peer.close()
+
+
+@pytest.mark.parametrize(("descriptors", "rests"), [(CROWD, 0), (CROWD + 1, 3)])
+def test_it_rests_after_each_round_only_in_a_crowd(
+    reactor: Reactor, clock: FakeClock, descriptors: int, rests: int
+) -> None:
+    pipes = [os.pipe() for _ in range(descriptors)]
+    rounds: list[int] = []
+
+    def again() -> None:
+        rounds.append(1)
+        if len(rounds) < 3:
+            reactor.call_soon(again)
+        else:
+            reactor.stop()
+
+    for reading, _writing in pipes:
+        reactor.watch(reading, lambda _events: None)
+    reactor.call_soon(again)
+    reactor.run()
+    assert clock.slept == [REST_S] * rests
+    for pair in pipes:
+        reactor.forget(pair[0])
+        for descriptor in pair:
+            os.close(descriptor)
