@@ -96,6 +96,8 @@ class LoadServer:
         self.connections: set[Connection] = set()
         self.offline: set[int] = set()
         self.silent: set[int] = set()
+        self.attempts: dict[int, list[int]] = {}
+        self._clock = clock
         self._sdp = rtp.sdp(shape.codec, "load", sets, shape.fps)
         self._tasks: list[asyncio.Task[None]] = []
         self._listener: socket.socket | None = None
@@ -128,6 +130,10 @@ class LoadServer:
             self.port = self._listener.getsockname()[1]
             asyncio.get_running_loop().add_reader(self._listener, self._accept)
 
+    def note_attempt(self, camera: int) -> None:
+        """Somebody asks for a camera that is offline."""
+        self.attempts.setdefault(camera, []).append(self._clock.now_us())
+
     def refuse(self) -> None:
         """Refuse new connections, as a device that starts up does."""
         if self._listener is not None:
@@ -155,7 +161,7 @@ class LoadServer:
     # --- trouble -----------------------------------------------------------------------------------------------------
     async def command(self, order: dict[str, Any]) -> dict[str, Any]:
         """One order of the control port: `cut`, `offline`, `online`, `silent`, `loud` (with `cameras`), `reboot`
-        (all cameras, `seconds`), `journal` (`path`)."""
+        (all cameras, `seconds`), `journal` (`path`), `attempts` (answers when each offline camera was tried, µs)."""
         name, cameras = order.get("op"), set(order.get("cameras", ()))
         if name == "journal":
             await asyncio.to_thread(self.fan.journal.write, Path(order["path"]))
@@ -168,6 +174,8 @@ class LoadServer:
             self._cut(cameras)
         elif name == "online":
             self.offline -= cameras
+        elif name == "attempts":
+            return {"ok": True, "attempts": self.attempts}
         elif name in ("silent", "loud"):
             self._mute(cameras, name == "silent")
         else:
@@ -266,6 +274,7 @@ class Connection:
         sequence = request.headers.get("cseq", "0")
         camera = self._server.camera(request.url)
         if camera in self._server.offline:
+            self._server.note_attempt(camera)
             self.close()
         elif request.method == "OPTIONS":
             self._answer(200, sequence, f"Public: {_METHODS}\r\n")

@@ -49,6 +49,7 @@ class Hall:
     storage: str = ""  # the [storage] table's lines
     recording: str = ""  # more lines of the [recording] table
     environment: dict[str, str] = field(default_factory=dict)  # what the gateway finds beside ours
+    prefix: tuple[str, ...] = ()  # the command that starts the gateway's: unshare, for example
     clock: SystemClock = field(default_factory=SystemClock)
     port: int = field(default_factory=free_port)
 
@@ -147,7 +148,7 @@ class Hall:
         """Start the whole process tree in a group of its own; its log goes to gateway.log."""
         with (self.root / "gateway.log").open("ab") as log:
             return subprocess.Popen(
-                [sys.executable, "-m", "camera_gateway.main", "run", "--config", str(self.settings)],
+                [*self.prefix, sys.executable, "-m", "camera_gateway.main", "run", "--config", str(self.settings)],
                 cwd=REPOSITORY,
                 stdout=log,
                 stderr=log,
