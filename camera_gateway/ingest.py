@@ -45,6 +45,10 @@ class RecordSink(SegmentSink, Protocol):
 
     def open_gap(self, t_us: int, reason: GapReason, detail: str) -> None: ...
 
+    def expect(self, size: int) -> None:
+        """About so many bytes come at once, out of memory that held them anyway: they are not a slow disk's."""
+        ...
+
 
 class CameraEvents(Protocol):
     """Port: who makes something of what a camera tells beside its pictures."""
@@ -292,6 +296,8 @@ class StreamIngest:
         """The pre-roll of a stream on standby is recorded first."""
         self._told = ""
         kept = self._pre_roll.take() if self._pre_roll is not None else []
+        if kept:
+            self._sink.expect(sum(len(unit.data) for unit in kept))
         for unit in kept:
             fault = self._segmenter.take(unit, self._keeper.line)
             if fault is not None:

@@ -65,7 +65,7 @@ class DiskHealth:
 class DiskChannel:
     """The `SegmentSink` of one stream."""
 
-    __slots__ = ("_disk", "_fault", "_full", "_part", "_stream_id", "given", "taken")
+    __slots__ = ("_disk", "_fault", "_full", "_part", "_stream_id", "expected", "given", "taken")
 
     def __init__(self, disk: DiskWriter, stream_id: UUID) -> None:
         self._disk = disk
@@ -73,6 +73,7 @@ class DiskChannel:
         self._part: PartFile | None = None
         self.given = 0  # bytes put into the ring, counted by the loop
         self.taken = 0  # bytes taken out of it, counted by the writer
+        self.expected = 0  # up to where of `given` a pre-roll reaches, whose bytes may wait besides
         self._fault: SinkFault | None = None
         self._full = False  # its ring was full: nothing begins before half of it is written
 
@@ -101,6 +102,14 @@ class DiskChannel:
             self._full = True
             raise
         disk.put(self, size, disk.append, part, parts, note)
+
+    def expect(self, size: int) -> None:
+        self.expected = self.given + size
+
+    @property
+    def waiting(self) -> int:
+        """Bytes in the ring that count; those of a pre-roll do not. Negative while one is put."""
+        return self.given - max(self.taken, self.expected)
 
     def read_back(self, limit: int, deliver: Callable[[bytes], None]) -> None:
         self._disk.put(self, 0, self._disk.read_back, self._part, limit, deliver)
@@ -186,7 +195,7 @@ class DiskWriter:
         """A look from any thread; costs as much as a few dozen additions."""
         ring = self.settings.ring_bytes
         queued = self._given - self._taken
-        fullest = max((each.given - each.taken for each in list(self._channels)), default=0) / ring
+        fullest = max((each.waiting for each in list(self._channels)), default=0) / ring
         since_s = self._hand_since_s
         wait_s = 0.0 if since_s is None else max(self._clock.monotonic() - since_s, 0.0)
         with self._lock:
@@ -218,7 +227,7 @@ class DiskWriter:
     # --- called by channels, in the loop -----------------------------------------------------------------------------
     def check_drained(self, channel: DiskChannel) -> None:
         """Raises SinkFault while too much of the stream waits for a new file to begin."""
-        if channel.given - channel.taken > min(self.settings.ring_bytes, self._share()) // 2:
+        if channel.waiting > min(self.settings.ring_bytes, self._share()) // 2:
             raise SinkFault(GapReason.DISK_SLOW, "the ring has not drained yet")
 
     def check_ring(self, channel: DiskChannel, size: int) -> None:
@@ -227,7 +236,7 @@ class DiskWriter:
         It is also full when all rings together are half full and this one holds more than its share of that: so all
         together never hold more than `rings_bytes`, and a stream that waits little goes on.
         """
-        waiting = channel.given - channel.taken
+        waiting = channel.waiting
         if waiting + size > self.settings.ring_bytes:
             raise SinkFault(GapReason.DISK_SLOW, f"{waiting} bytes wait for the disk")
         queued = self._given - self._taken

@@ -119,6 +119,7 @@ class MemorySink:
         self.notes: list[list[FragmentNote]] = []
         self.finished: list[int] = []
         self.events: list[tuple[object, ...]] = []
+        self.expected: list[int] = []
         self.refuse: dict[str, GapReason] = {}
         self._key_at = 0
 
@@ -136,6 +137,9 @@ class MemorySink:
             self._key_at = len(self.files[-1])
         self.files[-1] += data
         self.notes[-1].append(note)
+
+    def expect(self, size: int) -> None:
+        self.expected.append(size)
 
     def read_back(self, limit: int, deliver: Callable[[bytes], None]) -> None:
         data = self.files[-1][self._key_at :]

@@ -163,6 +163,17 @@ def test_a_file_is_cut_while_much_of_the_ring_waits_and_a_run_that_was_refused_w
     assert not camera.segmenter.recording
 
 
+def test_a_pre_roll_that_is_larger_than_the_ring_is_no_slow_disk(tmp_path: Path) -> None:
+    """It was in memory before, too. What comes behind it counts as ever."""
+    site = Site(tmp_path, ring_bytes=BYTES // 4)
+    camera = Camera(site.disk, 0, segment_s=5.0)
+    camera.channel.expect(sum(len(unit.data) for unit in FRAMES[:200]))
+    camera.feed(FRAMES[:200])
+    assert (camera.faults, camera.segmenter.recording, site.disk.health().slow) == ([], True, "")
+    camera.feed(FRAMES[200:])
+    assert set(camera.faults) == {GapReason.DISK_SLOW}
+
+
 def test_a_write_that_waits_long_is_told_although_little_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = FakeClock()
     settings = DiskSettings(tmp_path / "staging", 3600.0)
