@@ -92,8 +92,8 @@ bench: setup-dev web debian-packages ## measure all, or NAME=first_light|recorde
 soak: setup-dev ## CAMERAS=177 for MINUTES=30 with faults from SEED=1 and a quota, then account for every second
 	$(PY) -m tests.bench.soak $(if $(CAMERAS),--cameras $(CAMERAS)) $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED))
 
-fuzz: setup-dev ## fuzz the parsers for MINUTES=60 (make test replays the corpus)
-	$(PY) -m tests.bench.fuzz --minutes $(or $(MINUTES),60)
+fuzz: setup-dev ## fuzz the parsers for MINUTES=60, all or TARGETS=soap,motion; findings go into the corpus that make test replays
+	$(PY) -m tests.bench.fuzz --minutes $(or $(MINUTES),60) $(if $(TARGETS),--targets $(TARGETS))
 
 clean: ## remove what was built; the environment and data stay
 	rm -rf $(WEB)/dist bench-results .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

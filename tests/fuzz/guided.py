@@ -45,7 +45,7 @@ def main() -> None:
         f"-max_len={longest}",
         f"-timeout={HANGS_S}",
         f"-rss_limit_mb={MEMORY_MB}",
-        f"-artifact_prefix={found}/",
+        f"-artifact_prefix={found}/fatal-",
         f"-dict={write_dictionary(options.target, options.work)}",
         "-print_final_stats=1",
         "-reload=0",
