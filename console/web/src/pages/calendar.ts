@@ -96,7 +96,7 @@ class CalendarPage extends DataPage<Data> {
     const today = dayOf(store.clock.nowUs(), store.zone);
     return html`<table class="month">
       <caption>
-        ${t("calendar.month", { n: month })}
+        ${code("month_name", String(month))}
       </caption>
       <thead>
         <tr>

@@ -17,8 +17,8 @@ import type {
 import { code, t } from "../i18n/index.ts";
 import { openLive } from "../live/open.ts";
 import type { LiveSocket } from "../live/socket.ts";
-import { causeText, Tile } from "../live/tile.ts";
-import { clockFact, recordingState, streamHealth } from "../ui/camera-health.ts";
+import { Tile } from "../live/tile.ts";
+import { clockFact, liveState, recordingState, streamHealth } from "../ui/camera-health.ts";
 import { coverageBar, gapList, legend, shareClass, shareText } from "../ui/coverage-bar.ts";
 import { DataPage } from "../ui/data-page.ts";
 import { dayPicker } from "../ui/day-picker.ts";
@@ -219,12 +219,7 @@ class CameraPage extends DataPage<Data> {
       <header><h2>${t("camera.state")}</h2></header>
       <dl class="facts">
         <dt>${t("badge.live")}</dt>
-        <dd>
-          <span class="state ${camera.live.state}"
-            ><i class="dot ${camera.live.state}"></i>${code("live", camera.live.state)}</span
-          >
-          ${camera.live.cause && camera.live.state !== "live" ? causeText(camera.live.cause) : ""}
-        </dd>
+        <dd>${liveState(camera.live)}</dd>
         <dt>${t("badge.recording")}</dt>
         <dd>
           ${recordingState(camera.recording)}${camera.recording.since_us > 0

@@ -4,13 +4,13 @@ import { store } from "../core/session.ts";
 import { momentText } from "../core/time.ts";
 import type { Camera, Device, MapEntry, ServiceWindow } from "../core/types.ts";
 import { code, t } from "../i18n/index.ts";
-import { causeText, windowsLabel } from "../live/tile.ts";
+import { windowsLabel } from "../live/tile.ts";
 import { DataPage } from "../ui/data-page.ts";
 import { toast } from "../ui/dialog.ts";
 import { icon } from "../ui/icons.ts";
 import { define } from "../ui/view.ts";
 import { clockWords } from "../core/camera-clock.ts";
-import { cameraClockText, measuredText, recordingState } from "../ui/camera-health.ts";
+import { cameraClockText, liveState, measuredText, recordingState } from "../ui/camera-health.ts";
 import { discover, registerByAddress } from "./register.ts";
 
 interface Data {
@@ -54,7 +54,7 @@ class CamerasPage extends DataPage<Data> {
       const device = data.devices.get(one.device_id);
       const text = `${one.name} ${device?.address ?? ""} ${device?.serial ?? ""} ${one.windows.map((w) => w.name).join(" ")}`;
       if (wanted && !text.toLowerCase().includes(wanted)) return false;
-      if (this.#only === "offline") return one.enabled && one.live.state !== "live";
+      if (this.#only === "offline") return one.enabled && one.live.state !== "live" && one.live.cause !== "plan";
       if (this.#only === "unrecorded") return one.enabled && !["recorded", "plan"].includes(one.recording.state);
       return this.#only === "all" || !one.enabled;
     });
@@ -150,10 +150,7 @@ class CamerasPage extends DataPage<Data> {
           : ""}
       </td>
       <td>
-        <span class="state ${one.live.state}"><i class="dot ${one.live.state}"></i>${code("live", one.live.state)}</span
-        >${one.live.state === "live"
-          ? ""
-          : html`<small>${one.live.cause ? causeText(one.live.cause) : ""}</small>${since(one.live.since_us)}`}
+        ${liveState(one.live)}${one.live.state === "live" || one.live.cause === "plan" ? "" : since(one.live.since_us)}
       </td>
       <td data-recording=${one.recording.state}>
         ${recordingState(one.recording)}${one.recording.state === "recorded" ? "" : since(one.recording.since_us)}

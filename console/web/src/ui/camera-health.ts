@@ -33,6 +33,17 @@ export function measuredText(seen: SeenStream): string {
   return parts.join(" · ");
 }
 
+/** Whether a camera can be seen live. One that nobody reads because its plan says so is opened when somebody watches. */
+export function liveState({ state, cause }: StateSince) {
+  const resting = state !== "live" && cause === "plan";
+  const look = resting ? "planned" : state;
+  return html`<span class="state ${look}"
+      ><i class="dot ${look}"></i>${resting ? t("cameras.resting") : code("live", state)}</span
+    >${state === "live"
+      ? ""
+      : html`<small>${resting ? t("cameras.resting_hint") : cause ? causeText(cause) : ""}</small>`}`;
+}
+
 /** Whether a camera is recorded. Outside its plan is no fault: it has no alarm's colour, and says why. */
 export function recordingState({ state, cause }: StateSince) {
   const [look, dot] =

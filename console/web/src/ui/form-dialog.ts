@@ -13,6 +13,8 @@ export interface FormHandle {
 export interface FormOptions {
   title: () => string;
   body: (handle: FormHandle) => TemplateResult;
+  /** What stays in sight between the fields and the buttons. */
+  foot?: () => TemplateResult;
   /** What is wrong before the server is asked, in words; "" when it may be asked. */
   check?: () => string;
   /** Sends it. What the server refuses (ApiError) is shown in words and the dialog stays open. */
@@ -56,7 +58,7 @@ export async function formDialog(options: FormOptions): Promise<boolean> {
       };
       return html`<form @submit=${submit}>
         <div class="dialog-body">${options.body({ redraw, refused })}</div>
-        ${fault ? html`<p class="error form-error" role="alert">${fault}</p>` : ""}
+        ${options.foot?.() ?? ""} ${fault ? html`<p class="error form-error" role="alert">${fault}</p>` : ""}
         <footer>
           <button type="button" @click=${() => close(null)}>${t("do.cancel")}</button>
           <button class="primary" ?disabled=${sending || !(options.ready?.() ?? true)}>

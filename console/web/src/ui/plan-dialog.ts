@@ -31,6 +31,7 @@ export function editPlans(rows: readonly PlanRow[], names: PlanNames): Promise<b
   return formDialog({
     title: () => form.title,
     body: (handle) => form.view(handle),
+    foot: () => form.summary(),
     act: () => t("plans.save", { n: form.concerned }),
     ready: () => form.concerned > 0,
     save: () => form.save(),
@@ -90,7 +91,7 @@ class PlanForm {
         ${this.#policy(handle)} ${this.#class(handle)}
         ${this.#number("keep_days", handle, { unit: t("unit.days"), hint: t("plans.keep_hint") })}
       </div>
-      ${this.#sound(handle)} ${this.#summary()}`;
+      ${this.#sound(handle)}`;
   }
 
   #who(): TemplateResult | "" {
@@ -108,9 +109,14 @@ class PlanForm {
       ${PLAN_MODES.map(
         (one) =>
           html`<label class="choice ${mode === one ? "on" : ""}"
-            ><input type="radio" name="mode" value=${one} .checked=${mode === one} @change=${() => set(one)} /><span
-              >${code("plan_mode", one)}<small>${t(`plans.mode_${one}`)}</small></span
-            ></label
+            ><input
+              type="radio"
+              name="mode"
+              value=${one}
+              ?autofocus=${mode === one}
+              .checked=${mode === one}
+              @change=${() => set(one)}
+            /><span>${code("plan_mode", one)}<small>${t(`plans.mode_${one}`)}</small></span></label
           >`,
       )}
     </fieldset>`;
@@ -177,9 +183,13 @@ class PlanForm {
     const wanted = this.#value("streams");
     return this.#choice(
       "streams",
-      STREAM_POLICIES.map((one) => ({ value: one, text: code("stream_policy", one) })),
+      STREAM_POLICIES.map((one) => ({ value: one, text: code("stream_policy_short", one) })),
       handle,
-      without > 0 && (wanted === "sub" || wanted === "both") ? t("plans.without_sub", { n: without }) : "",
+      without > 0 && (wanted === "sub" || wanted === "both")
+        ? t("plans.without_sub", { n: without })
+        : wanted === "auto"
+          ? t("plans.auto_hint")
+          : "",
     );
   }
 
@@ -250,7 +260,8 @@ class PlanForm {
     });
   }
 
-  #summary(): TemplateResult {
+  /** What saving would do. */
+  summary(): TemplateResult {
     const changes = changesOf(this.#plans, this.#change);
     if (changes.length === 0) return html`<p class="change-list hint" data-changes>${t("plans.no_change")}</p>`;
     return html`<section class="change-list" data-changes aria-live="polite">

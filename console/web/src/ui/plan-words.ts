@@ -56,8 +56,7 @@ export function planNotes(plan: Plan): string[] {
     notes.push(listText(causes.filter(Boolean)) || t("plans.no_trigger"));
     notes.push(t("plans.rolls", { pre: plan.pre_roll_s, post: plan.post_roll_s }));
   }
-  if ((plan.mode === "periods" || plan.mode === "event") && plan.extend_visits)
-    notes.push(t("plans.extends", { after: minutes(plan.extend_after_s), cap: minutes(plan.extend_cap_s) }));
+  if ((plan.mode === "periods" || plan.mode === "event") && plan.extend_visits) notes.push(t("plans.extends"));
   return notes;
 }
 
