@@ -99,7 +99,13 @@ def decoded_sound(path: Path) -> array[int]:
 
 
 def played_by_vlc(content: bytes, frame_bytes: int) -> tuple[int, float]:
-    """How many pictures (of `frame_bytes`, decoded) and how many seconds of sound VLC brings out of a file.
+    """How many pictures (of `frame_bytes`, decoded) and how many seconds of sound VLC brings out of a file."""
+    pictures, sound_s = shown_by_vlc(content)
+    return len(pictures) // frame_bytes, sound_s
+
+
+def shown_by_vlc(content: bytes) -> tuple[bytes, float]:
+    """The pictures (YUV4MPEG2) and the seconds of sound that VLC brings out of a file.
 
     VLC refuses to be root: then it runs as nobody, in a folder of its own.
     """
@@ -109,14 +115,16 @@ def played_by_vlc(content: bytes, frame_bytes: int) -> tuple[int, float]:
         clip.write_bytes(content)
         folder.chmod(0o777)
         clip.chmod(0o644)
-        command = ["cvlc", "-q", "-I", "dummy", "--no-dbus", "--play-and-exit", "--no-drop-late-frames"]
-        command += ["--no-skip-frames", "--vout", "yuv", "--yuv-file", str(pictures)]
+        command = ["cvlc", "-q", "-I", "dummy", "--no-dbus", "--play-and-exit", "--no-drop-late-frames", "--no-osd"]
+        command += ["--no-skip-frames", "--no-video-title-show", "--vout", "yuv", "--yuv-file", str(pictures)]
         command += ["--aout", "afile", "--audiofile-file", str(wave), str(clip), "vlc://quit"]
         if os.geteuid() == 0:
             command = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups", *command]
         environment = {**os.environ, "HOME": str(folder)}
         subprocess.run(command, check=True, capture_output=True, timeout=90, env=environment)
+        if not wave.exists():  # the file has no sound
+            return pictures.read_bytes(), 0
         (bytes_a_second,) = struct.unpack_from("<I", wave.read_bytes(), 28)
-        return pictures.stat().st_size // frame_bytes, (wave.stat().st_size - 44) / bytes_a_second
+        return pictures.read_bytes(), (wave.stat().st_size - 44) / bytes_a_second
     finally:
         shutil.rmtree(folder)

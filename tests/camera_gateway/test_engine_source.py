@@ -267,8 +267,9 @@ def test_vlc_which_sends_over_udp_alone(bench: Bench, library: dict[str, Path]) 
             assert times == [3600 * index for index in range(50)]
 
 
-def test_a_digest_password_of_another_maker_is_understood(library: dict[str, Path]) -> None:
-    with GstServer(mounts_of(library), user="admin", password="p@ss: wörd") as server, Bench() as bench:
+@pytest.mark.parametrize("basic", [False, True])
+def test_a_password_is_understood_by_another_maker(library: dict[str, Path], basic: bool) -> None:
+    with GstServer(mounts_of(library), "admin", "p@ss: wörd", basic) as server, Bench() as bench:
         hearing = bench.play(server.url("/h264"), user="admin", password="p@ss: wörd")
         require_the_same(hearing.units, video_of(library["h264"]))
         refused = bench.open(server.url("/h264"), user="admin", password="wrong")

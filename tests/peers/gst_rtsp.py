@@ -22,6 +22,7 @@ class GstServer:
     mounts: Mapping[str, Mapping[str, Any]]
     user: str = ""
     password: str = ""
+    basic: bool = False  # how the password is asked for; else by digest
     tls: Path | None = None  # a PEM file with key and certificate: the server speaks TLS alone
     port: int = 0
     _process: subprocess.Popen[str] | None = field(default=None, repr=False)
@@ -31,6 +32,7 @@ class GstServer:
             "port": self.port,
             "user": self.user,
             "password": self.password,
+            "basic": self.basic,
             "tls": str(self.tls) if self.tls else "",
             "mounts": self.mounts,
         }

@@ -1,7 +1,8 @@
 """GStreamer's RTSP server as cameras that we did not write. Runs under /usr/bin/python3, reads one JSON argument.
 
 {"port": 0, "user": "", "password": "", "mounts": {"/h264": {"media": "long.mp4", "kind": "h264"}}}
-kind: h264 | h264aac | h264pcma | h265 | mp2t (an MPEG transport stream over RTP); "udp": true offers UDP only; "tls": path of a PEM file with key and certificate.
+kind: h264 | h264aac | h264pcma | h265 | mp2t (an MPEG transport stream over RTP); "udp": true offers UDP only;
+"tls": path of a PEM file with key and certificate; "basic": true asks for the password by Basic instead of Digest.
 Prints "ready <port>" when it listens.
 """
 
@@ -50,8 +51,12 @@ def protect(server, wanted):
     if wanted.get("tls"):
         auth.set_tls_certificate(Gio.TlsCertificate.new_from_file(wanted["tls"]))
     if wanted.get("user"):
-        auth.set_supported_methods(GstRtsp.RTSPAuthMethod.DIGEST)
-        auth.add_digest(wanted["user"], wanted["password"], token)
+        if wanted.get("basic"):
+            auth.set_supported_methods(GstRtsp.RTSPAuthMethod.BASIC)
+            auth.add_basic(auth.make_basic(wanted["user"], wanted["password"]), token)
+        else:
+            auth.set_supported_methods(GstRtsp.RTSPAuthMethod.DIGEST)
+            auth.add_digest(wanted["user"], wanted["password"], token)
     else:
         auth.set_default_token(token)
     server.set_auth(auth)

@@ -282,6 +282,22 @@ def test_the_alarm_opens_once_and_closes_when_the_store_is_back(bench: Bench) ->
     bench.settled(segments)
 
 
+def test_an_hour_without_the_store_is_kept_read_and_caught_up(bench: Bench) -> None:
+    assert isinstance(bench.store, MemoryStore)
+    bench.store.away = True
+    segments = bench.record(60)
+    for _ in range(60):
+        with pytest.raises(Unavailable):
+            bench.uploader().run_once()
+    assert bench.alarms() == [("object_store_away", True)]
+    assert len(list(bench.staging.ids())) == 60
+    bench.readable(segments)
+    bench.store.away = False
+    assert bench.uploader().run_once() == 60
+    assert bench.alarms() == [("object_store_away", False)]
+    bench.settled(segments)
+
+
 def test_the_part_retries_with_growing_pauses_of_the_clock(bench: Bench) -> None:
     store, clock = bench.store, bench.hall.clock
     assert isinstance(store, MemoryStore)
