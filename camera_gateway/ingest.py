@@ -28,7 +28,7 @@ from camera_gateway.pre_roll import PreRoll
 from camera_gateway.reactor import Reactor, Timer
 from camera_gateway.recorder.ports import SegmentSink, SinkFault
 from camera_gateway.recorder.segmenter import Segmenter
-from camera_gateway.recorder.timing import Timekeeper, media_us
+from camera_gateway.recorder.timing import CLOCK_STEP_US, Timekeeper, media_us
 from camera_gateway.stats import StreamStats
 from camera_gateway.stream_meter import StreamMeter
 from camera_gateway.tap import Tap
@@ -127,7 +127,8 @@ class StreamIngest:
         self._tries = 0
         self._got_frames = False
         self._newest_dts = 0
-        self._began_us = self._clock.now_us()
+        self._began_us = self._clock.now_us()  # since when it has to be recorded and nothing was told; 0: it was
+        self._away: SourceFault | None = None  # why there was no session last
         self._stopped = False
         self.perform(duty)
 
@@ -155,6 +156,7 @@ class StreamIngest:
         self._stopped = True
         self._leave(None, admitted=False)
         self._drop_source()
+        self._events.session_lost()
         if self._retry is not None:
             self._retry.cancel()
         if self.duty.recorded:
@@ -262,6 +264,7 @@ class StreamIngest:
 
     def _first_frame(self) -> None:
         self._got_frames = True
+        self._away = None
         self._tries = 0
         self._board.live(self.stream_id, LiveState.LIVE)
         log.info("camera_connected", extra={"fields": {"stream": self.stream_id}})
@@ -278,11 +281,12 @@ class StreamIngest:
             return
         self.tap.reset()
         self.meter.failed(fault)
+        self._away = fault
         if self._pre_roll is not None:
             self._pre_roll.clear()
         if self._segmenter.recording:
-            self._segmenter.end(RunEnd(fault.reason.value), fault.evidence)
-            self._told = fault.reason.value  # closing the run opened the gap
+            refused = self._segmenter.end(RunEnd(fault.reason.value), fault.evidence)
+            self._told = (refused or fault).reason.value  # closing the run opened the gap
         began_us, self._began_us = self._began_us, 0
         self._note_gap(fault.reason, fault.evidence, began_us or self._clock.now_us())
         self._board.live(self.stream_id, LiveState.OFFLINE, fault.reason.value)
@@ -293,9 +297,13 @@ class StreamIngest:
 
     # --- recording ---------------------------------------------------------------------------------------------------
     def _begin_recording(self) -> None:
-        """The pre-roll of a stream on standby is recorded first."""
+        """The pre-roll of a stream on standby is recorded first. While its camera is away the gap says so from now."""
         self._told = ""
-        kept = self._pre_roll.take() if self._pre_roll is not None else []
+        self._began_us = self._clock.now_us()
+        if self._away is not None:
+            self._note_gap(self._away.reason, self._away.evidence, self._began_us)
+            self._began_us = 0
+        kept = self._unrecorded(self._pre_roll.take()) if self._pre_roll is not None else []
         if kept:
             self._sink.expect(sum(len(unit.data) for unit in kept))
         for unit in kept:
@@ -304,12 +312,26 @@ class StreamIngest:
                 self._tell_recording(fault, unit)
                 return
 
+    def _unrecorded(self, kept: list[AccessUnit]) -> list[AccessUnit]:
+        """The part of a pre-roll that no run has: a camera that kept pictures over a break sends them all at once, so
+        that they may lie before the end of the run before. The group that reaches over that end begins there.
+        """
+        until_us, line = self._segmenter.ended_us, self._keeper.line
+        if not kept or until_us - kept[0].arrival_us > CLOCK_STEP_US:
+            return kept  # the clock was set back since
+        line.go_on_from(until_us)
+        first = 0
+        for index, unit in enumerate(kept):
+            if unit.key and line.place_us(media_us(unit.dts)) <= until_us:
+                first = index
+        return kept[first:]
+
     def _end_recording(self, end: RunEnd, detail: str) -> None:
         """End the run; without one the gap that is open gets the reason of the end: nobody tries any more."""
         reason = GapReason.MAINTENANCE if end is RunEnd.STOPPED else GapReason(end.value)
         if self._segmenter.recording:
-            self._segmenter.end(end, detail)
-            self._told = reason.value  # closing the run opened the gap
+            refused = self._segmenter.end(end, detail)
+            self._told = (refused.reason if refused else reason).value  # closing the run opened the gap
         self._note_gap(reason, detail, self._clock.now_us(), always=True)
 
     def _tell_recording(self, fault: SinkFault | None, unit: AccessUnit) -> None:

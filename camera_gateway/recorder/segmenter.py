@@ -76,6 +76,7 @@ class Segmenter:
         self._run: _Run | None = None
         self._sound: SoundTrack | None = None
         self._sound_lost = 0  # in sessions that are over
+        self.ended_us = 0  # where the last run ended
 
     @property
     def recording(self) -> bool:
@@ -122,14 +123,16 @@ class Segmenter:
         """Pieces of sound that were to be kept and could not be."""
         return self._sound_lost + (self._sound.lost if self._sound is not None else 0)
 
-    def end(self, end: RunEnd, detail: str = "") -> None:
-        """End the run, if one is open, after its last frame."""
+    def end(self, end: RunEnd, detail: str = "") -> SinkFault | None:
+        """End the run, if one is open, after its last frame; a fault of the disk side is its end instead."""
         if self._run is None:
-            return
+            return None
         try:
             self._close(self._run, self._flush_last(self._run), end, detail)
         except SinkFault as fault:
             self._abandon(RunEnd(fault.reason.value), fault.evidence)
+            return fault
+        return None
 
     def group(self, deliver: Deliver) -> list[AccessUnit] | None:
         """The current group of pictures, for somebody who begins to watch; None when no run is open.
@@ -229,17 +232,18 @@ class Segmenter:
         return _File(dts, t0_us, next_boundary_us(t0_us, self._interval_us, self._phase_us), end_us=t0_us)
 
     def _flush_last(self, run: _Run) -> int:
-        """Write what is pending, with the last frame as long as the one before; returns the run's end."""
+        """Write what is pending; returns the run's end. The last frame is as long as the one before: a hole is not."""
         pending = run.pending
         if len(pending) > 1:
-            run.interval = min(pending[-1].dts - pending[-2].dts, _LONGEST_FRAME)
-        next_dts = pending[-1].dts + run.interval
+            run.interval = pending[-1].dts - pending[-2].dts
+        next_dts = pending[-1].dts + min(run.interval, FRAGMENT)
         t1_us = run.line.wall_us(media_us(next_dts))
         self._write_fragment(run, next_dts, t1_us)
         return t1_us
 
     def _close(self, run: _Run, t1_us: int, end: RunEnd, detail: str) -> None:
         self._run = None
+        self.ended_us = t1_us
         if run.sound is not None:
             run.sound.end_run()
         self._sink.finish(t1_us)

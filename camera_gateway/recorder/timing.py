@@ -66,6 +66,10 @@ class ArrivalLine:
         self._last_us = max(self.place_us(media_us), self._last_us + 1)
         return self._last_us
 
+    def go_on_from(self, wall_us: int) -> None:
+        """Answer nothing earlier from now on."""
+        self._last_us = max(self._last_us, wall_us - 1)
+
     def place_us(self, media_us: int) -> int:
         """The wall time of `media_us` as the line lies now, also for times long answered."""
         if not self._begun:

@@ -221,3 +221,89 @@ def test_metadata_goes_to_who_makes_something_of_it() -> None:
     assert rig.events.documents == [b"<tt:MetadataStream/>"]
     rig.sources[-1].fail(BROKE)
     assert rig.events.lost == 1
+
+
+def test_a_disk_that_fails_as_a_run_ends_owns_the_run_s_end_and_not_what_follows() -> None:
+    for away in (False, True):
+        rig = started()
+        rig.frames(60)
+        rig.sink.refuse["write"] = GapReason.DISK_FULL
+        if away:
+            rig.sources[-1].fail(BROKE)
+        else:
+            rig.ingest.perform(Duty(recorded=False, detail="outside_hours"))
+        assert rig.sink.ends == [RunEnd.DISK_FULL]
+        reason, detail = (GapReason.NETWORK, BROKE.evidence) if away else (GapReason.PLAN, "outside_hours")
+        assert gaps(rig) == [(rig.clock.now_us(), reason, detail)]
+        assert rig.board.snapshot()[rig.stream_id].recording == reason.value
+
+
+def test_when_a_plan_begins_and_the_camera_is_away_the_gap_says_so_from_then_on() -> None:
+    rig = started(Duty(recorded=False, pre_roll_s=1.0, detail="outside_hours"), opening=AWAY)
+    for _ in range(10):
+        rig.pass_time(30.0)
+    assert gaps(rig) == []
+    rig.clock.advance(10)
+    rig.ingest.perform(Duty(recorded=True))  # the next try is twenty seconds away
+    assert gaps(rig) == [(rig.clock.now_us(), GapReason.UNREACHABLE, AWAY.evidence)]
+
+
+def test_what_goes_wrong_after_a_plan_began_is_no_matter_of_the_time_before() -> None:
+    rig = started(Duty(recorded=False, pre_roll_s=1.0, detail="outside_hours"))
+    rig.clock.advance(3600)
+    rig.ingest.perform(Duty(recorded=True))
+    began_us = rig.clock.now_us()
+    rig.pass_time(2.0)
+    rig.sources[-1].fail(BROKE)
+    assert gaps(rig) == [(began_us, GapReason.NETWORK, BROKE.evidence)]
+
+
+def test_a_pre_roll_that_a_camera_kept_over_a_break_does_not_overlap_the_run_before() -> None:
+    """Some cameras begin a session with seconds that they kept, all at once."""
+    rig = started()
+    rig.frames(60)
+    rig.sources[-1].fail(BROKE)
+    rig.ingest.perform(Duty(recorded=False, pre_roll_s=5.0, detail="no_event"))
+    rig.pass_time(0.5)
+    for index in range(50):
+        rig.sources[-1].send(IngestRig.unit(index))  # two seconds of pictures in no time
+    for index in range(50, 80):
+        rig.clock.advance(0.04)
+        rig.sources[-1].send(IngestRig.unit(index))
+    rig.ingest.perform(Duty(recorded=True))
+    (ended_us,) = (event[2] for event in rig.sink.events if event[0] == "close")
+    begun_us = [event[2] for event in rig.sink.events if event[0] == "open"][1]
+    assert begun_us == ended_us  # the group that reaches over the break begins where the run ended
+    last = rig.sink.starts[-1].run_id
+    files = zip(rig.sink.starts, rig.sink.notes, strict=True)
+    assert sum(notes[-1].frames for start, notes in files if start.run_id == last) in range(40, 56)
+
+
+def test_a_clock_that_was_set_back_cuts_no_pre_roll() -> None:
+    rig = started()
+    rig.frames(60)
+    rig.ingest.perform(Duty(recorded=False, pre_roll_s=3.0, detail="no_event"))
+    rig.clock.step_wall(-3600)
+    rig.frames(100)
+    rig.ingest.perform(Duty(recorded=True))
+    runs = [event[2] for event in rig.sink.events if event[0] == "open"]
+    assert isinstance(runs[1], int)
+    assert abs(rig.clock.now_us() - runs[1] - 3 * US) < 1.1 * US
+
+
+def test_a_session_that_is_ended_has_told_its_last_motion() -> None:
+    rig = started()
+    rig.frames(10)
+    rig.ingest.stop(RunEnd.MAINTENANCE, "settings changed")
+    assert rig.events.lost == 1
+
+
+def test_a_last_picture_after_a_hole_is_not_said_to_last_into_the_future() -> None:
+    rig = started()
+    rig.frames(30)
+    rig.clock.advance(6.0)  # packets of six seconds were lost
+    rig.sources[-1].send(IngestRig.unit(30 + 150))
+    rig.sources[-1].fail(BROKE)
+    (ended_us,) = (event[2] for event in rig.sink.events if event[0] == "close")
+    assert isinstance(ended_us, int)
+    assert ended_us <= rig.clock.now_us() + US // 2
