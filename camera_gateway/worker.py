@@ -263,8 +263,11 @@ class Worker:
     def _update_alarms(self) -> None:
         recorded = {key: plan for key, plan in self._streams.known.items() if plan.recorded}
         states = {key: state for key, state in self._board.snapshot().items() if key in recorded}
+        cameras: dict[UUID, list[StreamState]] = {}
         for stream_id, state in states.items():
-            self._update_camera_alarms(f"camera:{recorded[stream_id].channel_id}", state)
+            cameras.setdefault(recorded[stream_id].channel_id, []).append(state)
+        for channel_id, mine in cameras.items():
+            self._update_camera_alarms(f"camera:{channel_id}", mine)
         self._update_disk_alarms(list(states.values()))
 
     def _update_disk_alarms(self, states: list[StreamState]) -> None:
@@ -283,15 +286,17 @@ class Worker:
             ):
                 self._alarm(kind, subject, False, "")
 
-    def _update_camera_alarms(self, subject: str, state: StreamState) -> None:
-        quiet_us = self._clock.now_us() - state.recording_since_us
-        if state.recording == RECORDED:
+    def _update_camera_alarms(self, subject: str, states: list[StreamState]) -> None:
+        """By all recorded streams of a camera: one that is missing opens an alarm, and none may miss to close it."""
+        now_us, long_us = self._clock.now_us(), round(self._settings.offline_alarm_s * US)
+        for state in states:
+            if state.recording == GapReason.AUTHENTICATION.value:
+                self._alarm(AlarmKind.CAMERA_AUTHENTICATION, subject, True, state.recording_cause)
+            elif state.recording in AWAY and now_us - state.recording_since_us >= long_us:
+                self._alarm(AlarmKind.CAMERA_OFFLINE, subject, True, state.recording)
+        if all(state.recording == RECORDED for state in states):
             self._alarm(AlarmKind.CAMERA_AUTHENTICATION, subject, False, "")
             self._alarm(AlarmKind.CAMERA_OFFLINE, subject, False, "")
-        elif state.recording == GapReason.AUTHENTICATION.value:
-            self._alarm(AlarmKind.CAMERA_AUTHENTICATION, subject, True, state.recording_cause)
-        elif state.recording in AWAY and quiet_us >= round(self._settings.offline_alarm_s * US):
-            self._alarm(AlarmKind.CAMERA_OFFLINE, subject, True, state.recording)
 
     def _alarm(self, kind: AlarmKind, subject: str, opened: bool, detail: str) -> None:
         """Report a change; what an earlier process left open is closed by the first good news of this one."""

@@ -183,6 +183,24 @@ def test_a_camera_that_is_away_has_a_gap_with_its_reason_an_alarm_and_comes_back
         rig.wait(lambda: not rig.reports.open_alarms)
 
 
+def test_a_camera_of_which_one_stream_is_away_has_one_alarm_until_both_are_back(tmp_path: Path) -> None:
+    rig = Rig(tmp_path, units("h264"))
+    main = camera()
+    sub = replace(main, id=uuid4(), role="sub")
+    rig.plan.plans = [main, sub]
+    with rig.running():
+        rig.wait(lambda: [state.recording for state in rig.reports.last.values()] == [RECORDED] * 2)
+        rig.opening = AWAY
+        lost = rig.sessions[1]
+        rig.reactor.call_threadsafe(lambda: lost.fail(AWAY))
+        rig.wait(lambda: (AlarmKind.CAMERA_OFFLINE, f"camera:{main.channel_id}") in rig.reports.open_alarms)
+        told, looked = rig.reports.told, len(rig.outlet.sent)
+        rig.wait(lambda: len(rig.outlet.sent) >= looked + 4)
+        assert rig.reports.told == told
+        rig.opening = None
+        rig.wait(lambda: not rig.reports.open_alarms)
+
+
 def test_a_disabled_camera_rests_as_maintenance_and_an_unrecorded_one_as_plan(tmp_path: Path) -> None:
     rig = Rig(tmp_path, units("h264"))
     one, two = camera(), camera()

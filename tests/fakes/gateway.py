@@ -115,6 +115,7 @@ class FakeReports:
     last: dict[UUID, StreamState] = field(default_factory=dict)
     stats: dict[UUID, StreamStats] = field(default_factory=dict)
     open_alarms: set[tuple[AlarmKind, str]] = field(default_factory=set)
+    told: int = 0  # how often an alarm was opened or closed
 
     def states(self, states: dict[UUID, StreamState], stats: dict[UUID, StreamStats]) -> None:
         self.last.update(states)
@@ -124,6 +125,7 @@ class FakeReports:
         self.last.pop(stream_id, None)
 
     def alarm(self, kind: AlarmKind, subject: str, opened: bool, detail: str) -> None:
+        self.told += 1
         (self.open_alarms.add if opened else self.open_alarms.discard)((kind, subject))
 
 
