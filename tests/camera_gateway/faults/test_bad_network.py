@@ -7,6 +7,7 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
+from uuid import UUID
 
 import pytest
 
@@ -14,7 +15,7 @@ from storage.archive import tables
 from storage.archive.objects import DiskStore
 from storage.archive.verify import Level, verify
 from tests.bench.live_source import LiveSource
-from tests.camera_gateway.faults.rig import standing
+from tests.camera_gateway.faults.rig import Rig, standing
 from tests.peers.gst_rtsp import make_h264
 from tests.peers.udp_relay import UdpRelay, Weather
 
@@ -22,7 +23,6 @@ pytestmark = pytest.mark.net
 
 MISSING = re.compile(r"reference picture|Missing reference|[Ff]rame num gap|mmco: unref")
 """What ffmpeg may say of a stream in which whole pictures are missing."""
-COUNTERS = ("packets_lost", "packets_reordered", "packets_duplicated")
 
 
 @pytest.fixture
@@ -47,16 +47,15 @@ def test_thirty_percent_lost_and_others_doubled_and_reordered(tmp_path: Path, re
         rig.start()
         rig.until_committed(0)
         relay.weather = Weather(lost=0.3, doubled=0.05, swapped=0.05)
-        rig.hall.wait(lambda: relay.done.lost > 300, 60)
+        rig.hall.wait(lambda: relay.done.lost > 200, 60)
         relay.weather = Weather()
         calm = relay.done.packets
         rig.hall.wait(lambda: relay.done.packets > calm + 60)
         rig.until_committed(rig.hall.clock.now_us())
 
         done = relay.done
-        assert min(done.lost, done.doubled, done.swapped) > 20
-        told = lambda: [rig.metric(f"{name}_total", stream_id) for name in COUNTERS]  # noqa: E731
-        rig.hall.wait(lambda: told() == [done.lost, done.swapped, done.doubled])
+        assert min(done.lost, done.doubled, done.swapped) > 15
+        rig.hall.wait(lambda: _counted(rig, stream_id) == [done.lost, done.swapped, done.doubled])
         rig.stop()
         assert rig.ends(stream_id) == ["stopped"]  # one session: loss is no reason to leave
 
@@ -75,6 +74,11 @@ def test_thirty_percent_lost_and_others_doubled_and_reordered(tmp_path: Path, re
         assert report.findings == []
         for row in rig.hall.segments(stream_id):
             require_decodable(rig.hall.object_path(row.id), row.frames)
+
+
+def _counted(rig: Rig, stream_id: UUID) -> list[float]:
+    """What the gateway's metrics say of the stream."""
+    return [rig.metric(f"packets_{name}_total", stream_id) for name in ("lost", "reordered", "duplicated")]
 
 
 def require_decodable(path: Path, frames: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from storage.archive.objects import DiskStore
 from storage.archive.verify import Level, verify
 from storage.clock import US
 from storage.model import GapReason, RunEnd, Span
-from tests.camera_gateway.faults.rig import running
+from tests.camera_gateway.faults.rig import Rig, running
 from tests.peers.clock_step import SteppedClock
 
 pytestmark = pytest.mark.net
@@ -24,15 +25,9 @@ def test_an_hour_forward_and_back(tmp_path: Path, small_media: Path) -> None:
     clock = SteppedClock(tmp_path)
     with running(tmp_path, small_media, 2, workers=1, clock=clock, environment=clock.environment()) as rig:
         rig.until_committed(0)
-        for step_s in (HOUR_S, -HOUR_S):
-            runs = {stream_id: len(rig.hall.rows(tables.run, stream_id=stream_id)) for stream_id in rig.streams}
+        for count, step_s in enumerate((HOUR_S, -HOUR_S), 2):
             clock.step(step_s)
-            rig.hall.wait(
-                lambda runs=runs: all(
-                    len(_runs_with_segments(rig.hall.rows(tables.segment, stream_id=key))) > count
-                    for key, count in runs.items()
-                )
-            )
+            rig.hall.wait(partial(_all_have_runs, rig, count))
         rig.stop()
         report = verify(rig.hall.catalog, {"disk": DiskStore(rig.hall.root / "objects")}, Level.HASH)
         assert report.findings == []
@@ -66,5 +61,6 @@ def test_an_hour_forward_and_back(tmp_path: Path, small_media: Path) -> None:
             assert len(missing) <= 2 * 25
 
 
-def _runs_with_segments(rows: list[object]) -> set[object]:
-    return {row.run_id for row in rows}  # type: ignore[attr-defined]  # rows of one table
+def _all_have_runs(rig: Rig, count: int) -> bool:
+    """Whether each stream has segments of so many runs."""
+    return all(len({row.run_id for row in rig.hall.segments(stream_id)}) >= count for stream_id in rig.streams)
