@@ -48,9 +48,7 @@ def motion_events(document: bytes) -> list[MotionEvent]:
 
 
 def _events(root: ElementTree.Element) -> Iterator[MotionEvent]:
-    for notification in root.iter():
-        if _local(notification.tag) != "NotificationMessage":
-            continue
+    for notification in _notifications(root):
         topic = next((_text(part) for part in notification.iter() if _local(part.tag) == "Topic"), "")
         message = next((part for part in notification.iter() if _is_inner_message(part)), None)
         if message is None or not _is_motion(topic):
@@ -58,6 +56,17 @@ def _events(root: ElementTree.Element) -> Iterator[MotionEvent]:
         active = _active(message)
         if active is not None:
             yield MotionEvent(_source(topic, message), active)
+
+
+def _notifications(root: ElementTree.Element) -> Iterator[ElementTree.Element]:
+    """The notifications in their order. One within another is none: each would be searched once for every level."""
+    left = [root]
+    while left:
+        part = left.pop()
+        if _local(part.tag) == "NotificationMessage":
+            yield part
+        else:
+            left.extend(reversed(part))
 
 
 def _is_inner_message(part: ElementTree.Element) -> bool:

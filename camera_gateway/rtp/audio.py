@@ -24,6 +24,7 @@ _FARTHEST_S = 10  # a longer step of the timestamps is a jump, not a pause
 _MOST_CHANNELS = 8
 _LONGEST_CONFIG = 64
 _MOST_BYTES = 64 << 10
+_MOST_UNITS = 256  # in a packet: seconds of sound
 
 
 class AudioTrack(Receiver):
@@ -129,6 +130,7 @@ class AacTrack(AudioTrack):
             raise refusal(f"AAC with a constantDuration of {duration}")
         self._duration = duration
         self._pieces: list[bytes] = []
+        self._collected = 0  # bytes of the pieces
         self._missing = 0
         self._fragment_stamp = -1
 
@@ -143,6 +145,7 @@ class AacTrack(AudioTrack):
         if self._pieces:
             self.counters.broken_units += 1
             self._pieces.clear()
+        self._collected = 0
 
     def _payload(
         self, data: memoryview, at: int, end: int, marker: bool, stamp: int, arrival_us: int, arrival_s: float
@@ -178,13 +181,14 @@ class AacTrack(AudioTrack):
             self.counters.broken_units += 1
             return
         self._pieces.append(piece)
+        self._collected += len(piece)
         self._fragment_stamp, self._missing = stamp, size
-        whole = sum(map(len, self._pieces))
-        if whole > size:
+        if self._collected > size:
             self._forget_fragment()
-        elif whole == size:
+        elif self._collected == size:
             unit = b"".join(self._pieces)
             self._pieces.clear()
+            self._collected = 0
             self._one(unit, stamp, arrival_us, arrival_s)
 
     def _read_headers(self, data: memoryview, at: int, end: int) -> tuple[list[int], int]:
@@ -199,6 +203,8 @@ class AacTrack(AudioTrack):
         sizes: list[int] = []
         index_bits = self._index_bits
         while bits >= self._size_bits + index_bits:
+            if len(sizes) == _MOST_UNITS:
+                return [], end  # each costs as much as all headers are long
             bits -= self._size_bits + index_bits
             header = value >> bits
             value &= (1 << bits) - 1

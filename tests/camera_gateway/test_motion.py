@@ -85,6 +85,14 @@ def test_detectors_are_told_apart_by_what_they_say_of_themselves() -> None:
     assert first == [MotionEvent("RuleEngine/CellMotionDetector/Motion rule=left token=1", active=True)]
 
 
+def test_a_notification_within_another_is_none() -> None:
+    inner = "<wsnt:NotificationMessage><wsnt:Topic>Motion</wsnt:Topic></wsnt:NotificationMessage>"
+    plain = motion_events(document(CELL, "IsMotion", "true"))
+    assert len(plain) == 1
+    source = f'<tt:SimpleItem Name="VideoSourceConfigurationToken" Value="1"/>{inner}'
+    assert motion_events(document(CELL, "IsMotion", "true", source=source)) == plain
+
+
 @given(st.binary(max_size=300))
 def test_no_bytes_break_the_reader(body: bytes) -> None:
     motion_events(b"<Motion>" + body)

@@ -16,7 +16,7 @@ from tests.fuzz.findings import Findings
 from tests.fuzz.words import write_dictionary
 
 INSTRUMENTED = ["camera_gateway", "console", "screen_capture", "storage", "deploy"]
-LONGEST = 8192
+LONGEST = 4096
 HANGS_S = 120
 """Wall time, which is generous: slow inputs are found by their CPU time."""
 MEMORY_MB = 1024

@@ -6,6 +6,7 @@ import base64
 import struct
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 
 from camera_gateway.fmp4.nal import sample_is_whole
 from camera_gateway.packets import (
@@ -155,6 +156,27 @@ def rtp_aac(data: bytes) -> None:
     _payloads(_AAC, data)
 
 
+def rtp_aac_widths(data: bytes) -> None:
+    """The same with header fields of any widths, which the first three bytes say."""
+    if len(data) < 3:
+        return
+    names = ("sizelength", "indexlength", "indexdeltalength")
+    widths = {name: str(byte % 18) for name, byte in zip(names, data[:3], strict=True)}
+    _payloads(replace(_AAC, fmtp={**_AAC.fmtp, **widths}), data[3:])
+
+
+def rtp_datagrams(data: bytes) -> None:
+    """Packets with any heads, each after its length in two bytes, that may overtake each other; 10 ms apart."""
+    track, at, arrival_s = _track(_H264, ordered=False), 0, 0.0
+    while at + 2 <= len(data):
+        length = data[at] << 8 | data[at + 1]
+        packet = memoryview(data)[at + 2 : at + 2 + length]
+        at, arrival_s = at + 2 + length, arrival_s + 0.01
+        track.take(packet, 0, len(packet), at, arrival_s)
+    track.report(0, arrival_s)
+    track.flush()
+
+
 def rtp_g711(data: bytes) -> None:
     """Payloads of G.711."""
     _payloads(_G711, data)
@@ -177,5 +199,6 @@ def rtcp_packets(data: bytes) -> None:
 
 
 RTP_TARGETS: tuple[Callable[[bytes], None], ...] = (
-    *(rtp_stream, rtp_h264, rtp_h264_udp, rtp_h265, rtp_aac, rtp_g711, rtp_metadata, rtcp_packets),
+    *(rtp_stream, rtp_h264, rtp_h264_udp, rtp_h265, rtp_aac, rtp_aac_widths),
+    *(rtp_datagrams, rtp_g711, rtp_metadata, rtcp_packets),
 )

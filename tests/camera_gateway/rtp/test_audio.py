@@ -87,6 +87,14 @@ def test_other_aac_is_refused(fmtp: dict[str, str], said: str) -> None:
         track(aac(**fmtp))
 
 
+def test_a_packet_of_more_units_than_anybody_sends_is_ignored() -> None:
+    receiver, kept, counters = track(aac())
+    give(receiver, packet(0, 0, units(*(1,) * 256) + bytes(256), kind=97))
+    assert (len(kept.sounds), counters.ignored) == (256, 0)
+    give(receiver, packet(1, 256 * 1024, units(*(1,) * 257) + bytes(257), kind=97))
+    assert (len(kept.sounds), counters.ignored) == (256, 1)
+
+
 def test_interleaved_aac_is_refused_when_it_shows() -> None:
     receiver, _, _ = track(aac())
     with pytest.raises(SourceFault, match="interleaved"):
