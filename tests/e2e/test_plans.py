@@ -17,6 +17,8 @@ SCHEDULE = "只在别的日子"
 OUTSIDE = f"班次时段以外：{SCHEDULE}"
 WEEKDAYS = "一二三四五六日"
 YEAR = 2030
+ROUNDS_MS = 30_000
+"""The gateway asks for plans every two seconds, pages ask for states every five: several rounds of both."""
 NOTICE = (
     "一、国庆节：10月1日（周二）至7日（周一）放假调休，共7天。9月29日（周日）、10月12日（周六）上班。\n"
     "二、13月40日另行通知。"
@@ -86,7 +88,7 @@ def test_outside_its_hours_a_camera_says_so_without_alarm_and_recording_returns(
 
     page.goto(planned.url + "/cameras")
     recording = row(page).locator("[data-recording]")
-    expect(recording).to_have_attribute("data-recording", "plan")
+    expect(recording).to_have_attribute("data-recording", "plan", timeout=ROUNDS_MS)
     expect(recording).to_contain_text("计划外")
     expect(recording).to_contain_text(OUTSIDE)
     expect(row(page).locator(".dot.offline")).to_have_count(0)
@@ -100,15 +102,15 @@ def test_outside_its_hours_a_camera_says_so_without_alarm_and_recording_returns(
 
     page.get_by_role("link", name=CAMERA, exact=True).click()
     gap = page.locator("table.compact tr", has_text=OUTSIDE)
-    expect(gap).to_contain_text("仍在继续")
+    expect(gap).to_contain_text("仍在继续", timeout=ROUNDS_MS)
     drawn = page.locator('.coverage rect.cov-quiet[data-state="plan"]', has=page.locator("title", has_text=OUTSIDE))
     expect(drawn).to_have_count(1)
 
     page.locator('[data-action="plan"]').click()
     dialog.locator('input[name="mode"][value="always"]').check(force=True)
     save(page)
-    expect(page.locator(".facts .dot.rec")).to_be_visible()
-    expect(gap).not_to_contain_text("仍在继续")
+    expect(page.locator(".facts .dot.rec")).to_be_visible(timeout=ROUNDS_MS)
+    expect(gap).not_to_contain_text("仍在继续", timeout=ROUNDS_MS)
     expect(page.locator('.coverage rect[data-state="recorded"]').first).to_be_attached()
 
 
