@@ -12,7 +12,7 @@ from typing import Protocol
 from storage.archive.alarms import close_alarm, open_alarm
 from storage.archive.catalog import Catalog
 from storage.clock import Clock
-from storage.errors import StorageFull
+from storage.errors import StorageFull, Unavailable
 from storage.model import AlarmKind
 
 GIB = 1 << 30
@@ -130,9 +130,18 @@ class DiskGuard:
         with self._lock:
             if self._alarmed.get(kind) is on:
                 return
+            before = self._alarmed.get(kind)
             self._alarmed[kind] = on
-        with self._catalog.write() as conn:
-            if on:
-                open_alarm(conn, self._clock, kind, self._subject, detail)
-            else:
-                close_alarm(conn, self._clock, kind, self._subject)
+        try:
+            with self._catalog.write() as conn:
+                if on:
+                    open_alarm(conn, self._clock, kind, self._subject, detail)
+                else:
+                    close_alarm(conn, self._clock, kind, self._subject)
+        except (Unavailable, StorageFull):
+            with self._lock:  # not written: the next look tries again
+                if before is None:
+                    del self._alarmed[kind]
+                else:
+                    self._alarmed[kind] = before
+            raise

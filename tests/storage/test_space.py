@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import NoReturn
 from uuid import UUID
 
 import pytest
@@ -16,7 +17,7 @@ from storage.archive.recovery import Orphan, made_us, orphans, scan_orphans, set
 from storage.archive.retention import Retention
 from storage.archive.space import DiskGuard, DiskVolume, FakeVolume, SpaceRules
 from storage.archive.staging import DiskPlacement, StagingFolder, gateway_of, staging_location
-from storage.errors import NotFound, ObjectMissing, StorageFull
+from storage.errors import NotFound, ObjectMissing, StorageFull, Unavailable
 from storage.ids import new_id
 from storage.model import AlarmKind
 from tests.fakes.archive import MINUTE, Hall
@@ -70,6 +71,29 @@ def test_the_forecast_warns_long_before(any_hall: Hall) -> None:
     for _ in range(12):  # retention keeps pace: free space does not fall any more
         any_hall.clock.advance(60)
         disk.check()
+    assert open_kinds(any_hall) == set()
+
+
+def test_an_alarm_that_could_not_be_written_is_written_at_the_next_look(
+    any_hall: Hall, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def locked() -> NoReturn:
+        raise Unavailable("catalog_busy", "somebody keeps the catalog locked")
+
+    volume = FakeVolume(10_000 * MIB, 50 * MIB)
+    disk = guard(any_hall, volume)
+    with monkeypatch.context() as patched:
+        patched.setattr(any_hall.catalog, "write", locked)
+        with pytest.raises(Unavailable):
+            disk.check()
+    disk.check()
+    assert open_kinds(any_hall) == {"disk_full"}
+    volume.free_bytes = 5000 * MIB
+    with monkeypatch.context() as patched:
+        patched.setattr(any_hall.catalog, "write", locked)
+        with pytest.raises(Unavailable):
+            disk.check()
+    disk.check()
     assert open_kinds(any_hall) == set()
 
 
