@@ -101,10 +101,14 @@ class StreamSet:
                 self._begin(plan)
 
     def stop(self, end: RunEnd, detail: str) -> None:
-        """End everything, for good."""
+        """End everything, for good; also rests: nobody knows whether we are back when the plan's next hours begin."""
         self._stopped = True
+        recorded = {stream_id for stream_id, active in self._active.items() if active.ingest.duty.recorded}
         for stream_id in list(self._active):
             self._end(stream_id, end, detail)
+        for plan in self.known.values():
+            if plan.planned and plan.device.enabled and plan.id not in recorded:
+                self._sink(plan.id).open_gap(self._reactor.clock.now_us(), GapReason.MAINTENANCE, detail)
 
     def stats(self, now_us: int, now_s: float) -> dict[UUID, StreamStats]:
         """What each connected stream delivers; rates are those since the last call."""
@@ -194,6 +198,9 @@ class StreamSet:
         active = self._active.pop(stream_id)
         active.ingest.stop(end, detail)
         plan = self.known.get(stream_id)
+        if active.plan.planned and not active.ingest.duty.recorded and (plan is None or not plan.device.enabled):
+            # On standby its gap said that the plan did not want it; from now on nothing could be recorded.
+            self._sink(stream_id).open_gap(self._reactor.clock.now_us(), GapReason.MAINTENANCE, detail)
         if plan is None or not plan.planned:
             self._board.remove(stream_id)
             self.forgotten.add(stream_id)

@@ -218,3 +218,27 @@ def test_a_watched_stream_that_is_recorded_no_longer_goes_on_for_its_viewers() -
     share.frames(30, one)
     assert len(share.outlet.units) == before + 30
     assert share.recording(one) == GapReason.PLAN.value
+
+
+def test_a_camera_on_standby_that_is_disabled_or_retired_has_a_gap_for_maintenance() -> None:
+    share = Share()
+    one, two = (replace(camera(PlanMode.STANDBY), reason="no_event") for _ in range(2))
+    share.apply(one, two)
+    share.frames(30, one, two)
+    share.apply(replace(one, device=replace(one.device, enabled=False)))
+    share.apply(replace(one, mode=PlanMode.RECORD, device=replace(one.device, enabled=False)))
+    gaps = [[event[2:] for event in share.sinks[plan.id].events] for plan in (one, two)]
+    assert gaps[0] == [(GapReason.PLAN, "no_event"), (GapReason.MAINTENANCE, "disabled")]
+    assert gaps[1] == [(GapReason.PLAN, "no_event"), (GapReason.MAINTENANCE, "retired")]
+
+
+def test_an_orderly_stop_owns_what_follows_also_where_the_plan_rested() -> None:
+    """The gateway may come back long after the plan's next hours have begun."""
+    share = Share()
+    resting, waiting, recorded = camera(PlanMode.OFF), camera(PlanMode.STANDBY), camera()
+    share.apply(resting, waiting, recorded)
+    share.frames(30, waiting, recorded)
+    share.streams.stop(RunEnd.STOPPED, "the gateway was stopped")
+    for plan in (resting, waiting):
+        assert share.sinks[plan.id].events[-1][2:] == (GapReason.MAINTENANCE, "the gateway was stopped")
+    assert share.sinks[recorded.id].ends == [RunEnd.STOPPED]
