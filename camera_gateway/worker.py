@@ -34,6 +34,8 @@ _PLAN_S = 2.0
 _STATES_S = 10.0
 _STATS_S = 5.0
 _STOP_S = 10.0
+_GOODBYE_S = 1.0
+_TURN_S = 0.02
 _SLOW_S = 60.0
 
 
@@ -171,7 +173,14 @@ class Worker:
 
     def _end_all(self, ended: threading.Event) -> None:
         self._streams.stop(RunEnd.STOPPED, "the gateway was stopped")
-        ended.set()
+        self._await_goodbyes(ended, self._clock.monotonic() + _GOODBYE_S)
+
+    def _await_goodbyes(self, ended: threading.Event, until_s: float) -> None:
+        """Cameras are told that their sessions are over, and have a moment to answer."""
+        if not self._reactor.watching or self._clock.monotonic() >= until_s:
+            ended.set()
+        else:
+            self._reactor.call_later(_TURN_S, lambda: self._await_goodbyes(ended, until_s))
 
     def _run(self) -> None:
         states_at = stats_at = 0.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -41,6 +42,7 @@ class Rig:
     sessions: list[FakeSource] = field(default_factory=list)
     opening: SourceFault | None = None
     slow: str = ""  # what the disk side says of itself
+    make: Callable[[], FakeSource] | None = None
 
     def __post_init__(self) -> None:
         settings = DiskSettings(self.root / "staging")
@@ -62,7 +64,7 @@ class Rig:
 
     def _source(self) -> FakeSource:
         """Plays all its frames at once and then says nothing more until `end_session`."""
-        source = FakeSource(self.reactor, self.frames, opening=self.opening, stay=True)
+        source = self.make() if self.make else FakeSource(self.reactor, self.frames, opening=self.opening, stay=True)
         self.sessions.append(source)
         return source
 
@@ -124,6 +126,34 @@ def test_a_planned_stream_is_recorded_and_a_stop_is_told(tmp_path: Path) -> None
     assert rig.sessions[0].settings is not None
     assert rig.sessions[0].settings.password == "secret"
     assert "secret" not in repr(rig.sessions[0].settings)
+
+
+def test_a_stop_waits_until_cameras_were_told_goodbye(tmp_path: Path) -> None:
+    """A camera that was not told keeps the session, and some have few."""
+    rig = Rig(tmp_path, units("h264"))
+    reading, writing = os.pipe()
+    goodbyes: list[str] = []
+
+    class Slow(FakeSource):
+        """It says goodbye and waits for the answer."""
+
+        def close(self) -> None:
+            if not self.closed:
+                rig.reactor.watch(reading, lambda _events: None)
+                rig.reactor.call_later(0.1, self._answered)
+            super().close()
+
+        def _answered(self) -> None:
+            rig.reactor.forget(reading)
+            goodbyes.append("heard")
+
+    rig.make = lambda: Slow(rig.reactor, rig.frames, stay=True)
+    rig.plan.plans = [camera()]
+    with rig.running():
+        rig.wait(lambda: [state.recording for state in rig.reports.last.values()] == [RECORDED])
+    os.close(reading)
+    os.close(writing)
+    assert goodbyes == ["heard"]
 
 
 def test_two_refusals_stop_all_tries_until_the_credentials_change(tmp_path: Path) -> None:
