@@ -68,7 +68,7 @@ def test_thirty_percent_lost_and_others_doubled_and_reordered(tmp_path: Path, re
         # Whose first packets alone were lost: they held our mark, and parameters that are known; the picture is whole.
         unmarked = [how for how in sent.values() if re.fullmatch(r"x+\.+", how)]
         assert 0 < kept.strange <= len(unmarked)
-        assert sum("x" in how for how in sent.values()) > 100
+        assert sum("x" in how for how in sent.values()) > 50
 
         report = verify(rig.hall.catalog, {"disk": DiskStore(rig.hall.root / "objects")}, Level.HASH)
         assert report.findings == []
