@@ -28,7 +28,7 @@ _STARTS_AND_ENDS_S = 300.0
 _MOST_STARTS = 5
 _PACKED_FROM = 4096
 _EXECUTED = re.compile(r"stat::number_of_executed_units: (\d+)")
-_UNTOLD = re.compile(r"#\d+\s|\"|INFO|Uses:|stat::|#####|Done ")
+_UNTOLD = re.compile(r"#\d+\s|\"|INFO|Uses:|stat::|#####|Done |Dictionary: |WARNING: Failed to find function")
 
 
 class EngineFailed(Exception):

@@ -111,7 +111,7 @@ def _compare_ways(media: MediaDescription, data: bytes) -> None:
         demultiplexer = Demultiplexer(len)
         demultiplexer.bind(0, track.take)
         stream = b"".join(struct.pack(">BBH", 36, 0, len(packet)) + packet for packet in packets)
-        cut = 1 + sum(data[:8]) % 700
+        cut = max(1 + sum(data[:8]) % 700, len(stream) // 2000)  # a read costs what it is, however little it brings
         for at in range(0, len(stream), cut):
             demultiplexer.feed(memoryview(stream[at : at + cut]), 0, 0.0)
         track.flush()

@@ -19,7 +19,8 @@ from tests.fuzz.limits import limit_memory
 from tests.fuzz.targets import LONGEST, run
 from tests.fuzz.words import words
 
-_STEPS = (16, 4, 1)  # a sixteenth of the longest input, a quarter, the whole
+_SHARES = (16, 4)  # a sixteenth of the longest input, a quarter; if those hint at it, the whole
+_SQUARED = 6  # times the cost for four times the length: more than in proportion
 _CERTAIN = 3
 
 
@@ -38,13 +39,13 @@ def stretched(chance: random.Random, inputs: list[bytes], pieces: tuple[bytes, .
     return lambda size: (whole[:start] + piece * (size // len(piece) + 1))[: max(size - len(tail), 0)] + tail
 
 
-def grows(feed: Callable[[bytes], None], make: Callable[[int], bytes], longest: int) -> bytes | None:
-    """The input of `longest` bytes when smaller ones hint that it is too costly."""
+def grows(cost_of: Callable[[bytes], int], make: Callable[[int], bytes], longest: int) -> bytes | None:
+    """The input of `longest` bytes when shorter ones hint that it is too costly; `cost_of` is in ns of CPU time."""
     before = 0
-    for step in _STEPS[:-1]:
-        data = make(longest // step)
-        cost = cost_ns(feed, data)
-        if cost < allowed_ns(len(data)) // 12 and cost < before * 6:
+    for share in _SHARES:
+        cost = cost_of(make(longest // share))
+        squared = not before or cost > before * _SQUARED
+        if 2 * cost * (share * share if squared else share) < allowed_ns(longest):
             return None
         before = cost
     return make(longest)
@@ -74,8 +75,8 @@ def hunt(name: str, work: Path, seconds: float, chance: random.Random) -> int:
     inputs = [path.read_bytes() for path in sorted((work / "corpus").iterdir())]
     fed, until = 0, time.monotonic() + seconds
     while time.monotonic() < until:
-        data = grows(timed, stretched(chance, inputs, words(name)), LONGEST.get(name, LARGE))
-        fed += 3
+        data = grows(partial(cost_ns, timed), stretched(chance, inputs, words(name)), LONGEST.get(name, LARGE))
+        fed += len(_SHARES)
         if data is not None and still_slow(timed, data):
             findings.take(data)
     return fed
