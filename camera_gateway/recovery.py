@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import os
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import UUID
@@ -44,6 +44,8 @@ class Recovered:
     runs_closed: int = 0
     empty: int = 0
     """Files that had just begun: no byte of footage was in them, so they were removed."""
+    unfinished: int = 0
+    """1: it was asked to stop before all was done."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,8 +111,10 @@ class Recovery:
                 found.append(Found(stream_id, files, runs))
         return found
 
-    def run(self, found: Iterable[Found]) -> Recovered:
+    def run(self, found: Iterable[Found], stopped: Callable[[], bool] = lambda: False) -> Recovered:
         """Recover and report. One bad file keeps neither the others nor the recording that follows.
+
+        `stopped` is asked before each file; what is left by then is found again.
 
         Raises:
             Unavailable, StorageFull: the catalog is away or full: nothing is lost, call again with the same.
@@ -120,6 +124,8 @@ class Recovery:
             identities = {left: _identity(left) for path in each.files if (left := _as_it_is_now(path)) is not None}
             heads = [head for head in identities.values() if head is not None]
             for path in sorted(identities, key=lambda path: _begins_us(identities[path])):
+                if stopped():
+                    return Recovered(**counts, unfinished=1)
                 counts[self._rescue(path, heads)] += 1
             runs = [*each.runs, *(head.run for head in heads if head.stream == each.stream_id)]
             counts["runs_closed"] += self._close_runs(dict.fromkeys(runs))

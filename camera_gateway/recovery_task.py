@@ -95,7 +95,9 @@ class RecoveryTask:
             return  # asked to stop before that: rows stay held, for they might come before those of an earlier process
         while not self._stopping.is_set():
             try:
-                recovered = self._recovery.run(self._found)
+                recovered = self._recovery.run(self._found, self._stopping.is_set)
+                if recovered.unfinished:
+                    return
                 if self._always or recovered.quarantined:
                     self._leftovers.write()
             except (Unavailable, StorageFull, OSError) as error:

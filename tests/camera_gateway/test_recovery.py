@@ -362,6 +362,19 @@ def test_recovery_that_is_broken_off_goes_on_with_what_it_had_found(site: Site) 
     expect_one_crash_gap(site)
 
 
+def test_a_stop_does_not_wait_for_all_that_is_to_be_recovered(site: Site) -> None:
+    """Minutes of salvage would else cost the orderly end of what is being recorded now."""
+    site.ingest.dies_at = "commit"
+    site.record(end=False, segment_s=1.0)
+    found = site.recovery.find([site.stream])
+    assert len(found[0].files) > 2
+    assert site.recovery.run(found, lambda: bool(site.hall.segments(site.stream))).unfinished
+    assert len(site.hall.segments(site.stream)) == 1
+    assert [row.t1_us for row in site.hall.rows(tables.run)] == [None]  # it did not end there
+    assert not site.recovery.run(found).unfinished
+    assert sum(row.frames for row in site.hall.segments(site.stream)) in (99, 100)
+
+
 def test_a_stop_before_rows_were_allowed_leaves_all_files_to_the_next_start(site: Site) -> None:
     new = NewRecording(site)
     frames = units("h264", seconds=12)
