@@ -37,6 +37,7 @@ _STOP_S = 10.0
 _GOODBYE_S = 1.0
 _TURN_S = 0.02
 _SLOW_S = 60.0
+_REPEAT_S = 30.0
 
 
 class Reports(Protocol):
@@ -120,6 +121,7 @@ class Worker:
         self._lag = LoopLag(parts.reactor)
         self._stats = WorkerStats(self._settings.index)
         self._alarms: dict[tuple[AlarmKind, str], bool] = {}
+        self._disk_told_at: dict[AlarmKind, float] = {}
         self._plan_at = 0.0
         self._slow_until_s = 0.0
         self._nudge = threading.Event()
@@ -289,6 +291,9 @@ class Worker:
             if kind is AlarmKind.DISK_SLOW and slow:
                 causes.append(slow)
             if causes:
+                if now >= self._disk_told_at.get(kind, 0.0) + _REPEAT_S:  # another worker may have closed it
+                    self._disk_told_at[kind] = now
+                    self._alarms.pop((kind, subject), None)
                 self._alarm(kind, subject, True, causes[0])
             elif any(state.recording == RECORDED for state in states) and (
                 kind is not AlarmKind.DISK_SLOW or now >= self._slow_until_s

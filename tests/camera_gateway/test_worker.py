@@ -9,6 +9,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from uuid import UUID, uuid4
 
+import pytest
+
 from camera_gateway.board import RECORDED, StateBoard
 from camera_gateway.fake_source import FakeSource
 from camera_gateway.ingest import IngestParts
@@ -285,6 +287,20 @@ def test_a_disk_that_grows_slow_is_an_alarm_before_anything_is_lost(tmp_path: Pa
         rig.slow = "5 MB wait to be written"
         rig.wait(lambda: (AlarmKind.DISK_SLOW, "gateway:test") in rig.reports.open_alarms)
         assert rig.reports.last[one.id].recording == RECORDED
+
+
+def test_an_alarm_of_the_disk_that_another_worker_closed_is_raised_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("camera_gateway.worker._REPEAT_S", 0.2)
+    rig = Rig(tmp_path, units("h264"))
+    rig.plan.plans = [camera()]
+    alarm = (AlarmKind.DISK_SLOW, "gateway:test")
+    with rig.running():
+        rig.slow = "5 MB wait to be written"
+        rig.wait(lambda: alarm in rig.reports.open_alarms)
+        rig.reports.open_alarms.discard(alarm)  # the other worker has just been started, and its disk side is idle
+        rig.wait(lambda: alarm in rig.reports.open_alarms)
 
 
 def test_an_unrecorded_stream_is_opened_only_when_somebody_watches(tmp_path: Path) -> None:
