@@ -21,7 +21,6 @@ from deploy.virtual_camera.journal import Journal
 from storage.archive import tables
 from storage.archive.objects import DiskStore
 from storage.archive.verify import Level, verify
-from storage.clock import US
 from storage.model import GapReason
 from tests.bench import faults, frames
 from tests.bench.accounting import Found, Span, partition, unexplained
@@ -230,4 +229,3 @@ def kill(pid: int) -> None:
 
 
 MAINTENANCE, CRASH = GapReason.MAINTENANCE.value, GapReason.CRASH.value
-SECOND = US
