@@ -7,13 +7,17 @@ import tempfile
 import zlib
 from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import urlsplit
+from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from camera_gateway.fmp4 import audio, h264, h265, reader, salvage
 from camera_gateway.fmp4.boxes import children
 from camera_gateway.motion import MAX_DOCUMENT, motion_events
+from camera_gateway.onvif.addresses import pin_stream_uri, pin_xaddr
+from camera_gateway.onvif.ws_discovery import place, read_matches
 from camera_gateway.onvif.xml_guard import ForbiddenXml, NotXml, parse_xml
-from camera_gateway.rtsp import messages
+from camera_gateway.rtsp import messages, sdp
 from console.services.calendar_reading import MOST_BYTES as MOST_CALENDAR
 from console.services.calendar_reading import checked_days, read_calendar
 from console.services.calendar_reading import decode as decode_calendar
@@ -25,6 +29,9 @@ from storage.errors import SunhallError
 from tests.fuzz.rtp_targets import RTP_TARGETS
 from tests.fuzz.rtsp import digest_challenge, rtsp_messages, rtsp_session, session_description
 
+PROBE = UUID("6f7bd02c-40c4-4c6a-9a3f-7c4f6c0a2b11")
+"""The probe that answers in the corpus of `discovery` relate to."""
+_HOST = "192.0.2.7"
 _MEMORY = Path("/dev/shm")
 CORPUS = Path(__file__).with_name("corpus")
 GROWN = "grown-"
@@ -33,9 +40,11 @@ EXPECTED = (SunhallError, NotXml, ForbiddenXml)
 LONGEST: dict[str, int] = {
     "audio_config": 1024,
     "calendar": MOST_CALENDAR,
+    "camera_urls": 64 * 1024,
     "digest_challenge": messages.LONGEST_HEAD,
     "h264_parameters": messages.LONGEST_BODY,
     "h265_parameters": messages.LONGEST_BODY,
+    "discovery": 0xFFFF,
     "motion": MAX_DOCUMENT,
     "rtcp_packets": 0xFFFF,
     "session_description": messages.LONGEST_BODY,
@@ -98,6 +107,32 @@ def soap(data: bytes) -> None:
     parse_xml(data)
 
 
+def discovery(data: bytes) -> None:
+    """A datagram that says it is an answer to our probe, and where the device in it is to be found."""
+    for match in read_matches(data, frozenset({PROBE})):
+        place(match, _HOST)
+        for address in match.xaddrs:
+            _stays(pin_xaddr(address, _HOST, 80))
+
+
+def camera_urls(data: bytes) -> None:
+    """The URI of a stream as a device gives it: whatever it says, only the device itself is asked."""
+    uri = data.decode("utf-8", "replace")
+    _stays(pin_xaddr(uri, _HOST, 80))
+    pinned = pin_stream_uri(uri, _HOST)
+    _stays(pinned)
+    if pinned is not None:
+        asked = sdp.clean_url(pinned)
+        _stays(asked)
+        if not asked.isascii() or len(asked.split()) != 1:
+            raise AssertionError("a URL that breaks the request line")
+
+
+def _stays(url: str | None) -> None:
+    if url is not None and urlsplit(url).hostname != _HOST:
+        raise AssertionError(f"another host: {url}")
+
+
 def events(data: bytes) -> None:
     """The body of an intake request."""
     parse_events(read_batch(data), _CONTEXT)
@@ -129,6 +164,8 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
         h264_parameters,
         h265_parameters,
         soap,
+        discovery,
+        camera_urls,
         events,
         strip_bytes,
         motion,

@@ -121,6 +121,23 @@ _MP4 = (
     ),
     *(b"mvex", b"trex", b"tkhd", b"mdhd", b"hdlr", b"prft", b"free", b"\xff\xf9"),
 )
+_PLACES = (
+    *(
+        b"http://",
+        b"https://",
+        b"rtsp://",
+        b"rtsps://",
+        b"192.0.2.7",
+        b"[fe80::1]",
+        b"[",
+        b"]",
+        b":554/",
+        b"@",
+        b"a:b@",
+    ),
+    *(b"/onvif/device_service", b"?channel=1", b"#", b"%40", b"\\", b"//", b"onvif://www.onvif.org/name/", b"\t", b" "),
+    *(b"d:ProbeMatch", b"d:XAddrs", b"d:Scopes", b"a:RelatesTo", b"a:Address", b"\xe2\x84\x80", b"\xef\xbc\x8f"),
+)
 _JSON = (b'{"', b'":', b"[", b"]", b"}", b",", b"null", b"true", b"1e999", b'"\\u0000"', b"-1", b'"\\ud800"')
 _DAYS = ("元旦", "春节", "放假", "上班", "调休", "2026年", "10月1日", "至", "，共7天", "周六", "2026-02-30", "休", "班")
 
@@ -132,6 +149,8 @@ _WORDS: dict[str, tuple[bytes, ...]] = {
     "soap": _XML,
     "motion": _XML,
     "rtp_metadata": _XML,
+    "discovery": (*_XML, *_PLACES),
+    "camera_urls": _PLACES,
     "events": _JSON,
     "recorded_file": _MP4,
     "salvaged_file": _MP4,
