@@ -65,7 +65,7 @@ class DiskHealth:
 class DiskChannel:
     """The `SegmentSink` of one stream."""
 
-    __slots__ = ("_disk", "_fault", "_full", "_part", "_stream_id", "expected", "given", "taken")
+    __slots__ = ("_disk", "_fault", "_full", "_over", "_part", "_stream_id", "expected", "given", "taken")
 
     def __init__(self, disk: DiskWriter, stream_id: UUID) -> None:
         self._disk = disk
@@ -75,9 +75,12 @@ class DiskChannel:
         self.taken = 0  # bytes taken out of it, counted by the writer
         self.expected = 0  # up to where of `given` a pre-roll reaches, whose bytes may wait besides
         self._fault: SinkFault | None = None
+        self._over = False  # the run has ended: what the disk says of it later is no matter of the next one
         self._full = False  # its ring was full: nothing begins before half of it is written
 
     def begin(self, start: SegmentStart) -> None:
+        if self._over:
+            self._fault, self._over = None, False
         self._raise_fault()
         disk = self._disk
         disk.room.check_new()
@@ -123,6 +126,7 @@ class DiskChannel:
         self._tell(lambda archive: archive.open_run(stream_id, t0_us, run_id))
 
     def close_run(self, run_id: UUID, t1_us: int, end: RunEnd, detail: str) -> None:
+        self._over = True
         self._tell(lambda archive: archive.close_run(run_id, t1_us, end, detail))
 
     def open_gap(self, t_us: int, reason: GapReason, detail: str) -> None:

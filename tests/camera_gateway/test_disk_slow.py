@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import threading
 from collections.abc import Callable, Iterator
@@ -172,6 +173,30 @@ def test_a_pre_roll_that_is_larger_than_the_ring_is_no_slow_disk(tmp_path: Path)
     assert (camera.faults, camera.segmenter.recording, site.disk.health().slow) == ([], True, "")
     camera.feed(FRAMES[200:])
     assert set(camera.faults) == {GapReason.DISK_SLOW}
+
+
+def test_what_the_disk_refused_of_a_run_that_is_over_costs_no_later_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A plan's last words may fail in the evening: the first picture of the morning has nothing to do with it."""
+    site = Site(tmp_path)
+    camera = Camera(site.disk, 0)
+    site.disk.start()
+    camera.feed(FRAMES[:30])
+    until(lambda: site.disk.health().queued_bytes == 0)
+    with monkeypatch.context() as broken:
+        broken.setattr(os, "write", _full)
+        camera.segmenter.end(RunEnd.PLAN)
+        site.disk.put(camera.channel, 0, (written := threading.Event()).set)
+        written.wait(20)
+    camera.feed(FRAMES[50:60])
+    assert (camera.faults, camera.segmenter.recording) == ([], True)
+    camera.segmenter.end(RunEnd.STOPPED)
+    site.disk.stop()
+
+
+def _full(*_arguments: object) -> int:
+    raise OSError(errno.ENOSPC, "No space left on device")
 
 
 def test_a_write_that_waits_long_is_told_although_little_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
