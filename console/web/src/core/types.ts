@@ -51,6 +51,9 @@ export interface CameraStream {
   fps_milli: number;
   gop_ms: number;
   recorded: boolean;
+  /** What is to read it: rtsp, libav, or empty: as it turns out. */
+  engine: string;
+  transport: string;
   /** What the gateway measures now; null while it does not read the stream. */
   seen: SeenStream | null;
 }

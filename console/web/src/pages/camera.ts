@@ -165,6 +165,9 @@ class CameraPage extends DataPage<Data> {
   #actions(data: Data) {
     const device = data.device;
     return html`<button type="button" @click=${() => void this.#rename(data.camera)}>${t("camera.rename")}</button>
+      <button type="button" data-action="engine" @click=${() => void this.#reading(data.camera)}>
+        ${t("camera.engine")}
+      </button>
       ${device
         ? html`<button type="button" data-action="credentials" @click=${() => void this.#credentials(device)}>
               ${t("camera.credentials")}
@@ -416,6 +419,39 @@ class CameraPage extends DataPage<Data> {
             form.name = value;
           },
         }),
+    });
+  }
+
+  /** What reads an odd camera, and how; for all its streams. */
+  async #reading(camera: Camera): Promise<void> {
+    const [stream] = camera.streams;
+    const form = { engine: stream?.engine ?? "", transport: stream?.transport || "tcp" };
+    const engines = ["", "rtsp", "libav"].map((value) => ({ value, text: code("engine", value || "auto") }));
+    const transports = ["tcp", "udp"].map((value) => ({ value, text: value.toUpperCase() }));
+    await this.edit({
+      title: () => t("camera.engine"),
+      save: () => api.patch(`/api/cameras/${camera.id}`, form),
+      body: () =>
+        html`${select(
+          t("camera.engine"),
+          "engine",
+          form.engine,
+          engines,
+          (value) => {
+            form.engine = value;
+          },
+          t("camera.engine_hint"),
+        )}
+        ${select(
+          t("camera.transport"),
+          "transport",
+          form.transport,
+          transports,
+          (value) => {
+            form.transport = value;
+          },
+          t("camera.transport_hint"),
+        )}`,
     });
   }
 
