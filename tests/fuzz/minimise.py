@@ -1,4 +1,4 @@
-"""Chooses, of all inputs of a hunt, few that together reach all code that any of them reaches.
+"""Chooses, of all inputs of a hunt, few that together reach all that any of them reaches.
 
 `python -m tests.fuzz.minimise TARGET WORK` replaces the `grown-` entries of a corpus. Entries that people put
 there, and findings, always stay.
@@ -25,21 +25,23 @@ LONGEST_GROWN = 16 * 1024
 _ROOT = str(Path(__file__).parents[2])
 _PRODUCT = tuple(f"{_ROOT}/{part}/" for part in ("camera_gateway", "console", "deploy", "screen_capture", "storage"))
 _MOST_INPUTS = 6000
+_OFTEN = 8  # bits of a number of times that are told apart
 
 Step: TypeAlias = tuple[int, int, int]
+Reach: TypeAlias = frozenset[tuple[Step, int]]
 Tracer: TypeAlias = Callable[[FrameType, str, Any], Any]
 
 
 class Steps:
-    """Which steps from line to line an input takes in the product."""
+    """Which steps from line to line an input takes in the product, and how often: once, twice, up to 3, 7, 15…"""
 
     def __init__(self, feed: Callable[[bytes], None]) -> None:
         self._feed = feed
-        self._steps: set[Step] = set()
+        self._steps: dict[Step, int] = {}
 
-    def of(self, data: bytes) -> frozenset[Step]:
+    def of(self, data: bytes) -> Reach:
         """Feeds `data`; errors of the target are for others to see."""
-        self._steps = set()
+        self._steps = {}
         before = sys.gettrace()
         sys.settrace(self._enter)
         try:
@@ -47,26 +49,27 @@ class Steps:
                 self._feed(data)
         finally:
             sys.settrace(before)
-        return frozenset(self._steps)
+        return frozenset((step, min(count.bit_length(), _OFTEN)) for step, count in self._steps.items())
 
     def _enter(self, frame: FrameType, event: str, argument: object) -> Tracer | None:
         del event, argument
         if not frame.f_code.co_filename.startswith(_PRODUCT):
             return None
-        code, last = hash(frame.f_code), 0
+        code, last, steps = hash(frame.f_code), 0, self._steps
 
         def step(frame: FrameType, event: str, argument: object) -> Tracer:
             nonlocal last
             del argument
             if event == "line":
-                self._steps.add((code, last, frame.f_lineno))
+                taken = (code, last, frame.f_lineno)
+                steps[taken] = steps.get(taken, 0) + 1
                 last = frame.f_lineno
             return step
 
         return step
 
 
-def choose(inputs: dict[bytes, frozenset[Step]], covered: set[Step], most: int, most_bytes: int) -> list[bytes]:
+def choose(inputs: dict[bytes, Reach], covered: set[tuple[Step, int]], most: int, most_bytes: int) -> list[bytes]:
     """The inputs that add most to `covered`, the shorter of equals first, up to a number and a size."""
     chosen: list[bytes] = []
     left, room = dict(inputs), most_bytes
@@ -84,7 +87,7 @@ def choose(inputs: dict[bytes, frozenset[Step]], covered: set[Step], most: int, 
 def minimise(name: str, work: Path) -> list[Path]:
     """Replace the `grown-` entries of a target."""
     folder, steps = CORPUS / name, Steps(partial(run, name))
-    covered: set[Step] = set()
+    covered: set[tuple[Step, int]] = set()
     grown = []
     for path in sorted(folder.iterdir()):
         if path.name.startswith(GROWN):

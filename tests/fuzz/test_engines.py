@@ -70,7 +70,7 @@ def test_stretched_inputs_are_as_long_as_asked() -> None:
 
 
 def test_few_inputs_reach_what_all_reach() -> None:
-    one, two, three = (0, 0, 1), (0, 1, 2), (0, 2, 3)
+    one, two, three = ((0, 0, 1), 1), ((0, 1, 2), 1), ((0, 1, 2), 2)
     inputs = {
         b"a": frozenset((one,)),
         b"long": frozenset((one, two)),
@@ -86,7 +86,7 @@ def test_few_inputs_reach_what_all_reach() -> None:
 def test_steps_tell_inputs_apart() -> None:
     steps = Steps(partial(run, "rtsp_messages"))
     whole, half = steps.of(b"RTSP/1.0 200 OK\r\nCSeq: 1\r\n\r\n"), steps.of(b"RTSP/1.0 2")
-    assert half - {(0, 0, 0)}
+    assert half
     assert whole - half
     assert steps.of(b"RTSP/1.0 2") == half
 
