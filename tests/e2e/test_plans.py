@@ -27,12 +27,14 @@ NOTICE = (
 
 @pytest.fixture
 def planned(hall: RunningHall) -> Iterator[RunningHall]:
-    """The hall, and afterwards all cameras without a plan of their own's effect: always recorded, without sound."""
+    """The hall, and afterwards as it was: all cameras always recorded, without sound, and no schedule."""
     yield hall
     with hall.client("dating") as client:
         cameras = [one["camera_id"] for one in client.get("/api/plans")["plans"]]
         plain = {"mode": "always", "schedule_id": None, "audio": False}
         client.patch("/api/plans", {"camera_ids": cameras, "change": plain})
+        for one in client.get("/api/schedules")["schedules"]:
+            client.delete(f"/api/schedules/{one['id']}")
 
 
 def row(page: Page, name: str = CAMERA) -> Locator:
@@ -154,6 +156,32 @@ def test_many_cameras_are_changed_together_and_what_differs_is_left_alone(planne
     with planned.client("dating") as client:
         ids = [one["camera_id"] for one in client.get("/api/plans")["plans"][:3]]
         client.patch("/api/plans", {"camera_ids": ids, "change": {"keep_days": 0}})
+
+
+def test_windows_take_a_schedule_together_and_keep_their_own_lunch_duty(planned: RunningHall, page: Page) -> None:
+    with planned.client("dating") as client:
+        week = [{"weekday": day, "from_minute": 540, "to_minute": 1020} for day in range(1, 6)]
+        made = client.post("/api/schedules", {"name": "轮班", "follows_calendar": True, "periods": week})
+        ids = [one["window_id"] for one in client.get("/api/window-hours")["windows"][-2:]]
+        client.patch(f"/api/windows/{ids[0]}/hours", {"lunch_weekdays": [1, 2, 3]})
+    log_in(page, planned, "dating", "/plans/schedules")
+    for window in ids:
+        page.locator(f'tr[data-window="{window}"] td.pick input').click()
+    page.locator('[data-action="edit-windows"]').click()
+    dialog = page.locator(".dialog")
+    expect(dialog).to_contain_text("2 个窗口的服务时段")
+    expect(dialog).to_contain_text("午间值班 · 各不相同，保持不变")
+    dialog.locator('select[name="schedule"]').select_option(label="轮班")
+    save(page)
+    expect(page.locator(f'tr[data-window="{ids[0]}"]')).to_contain_text("轮班")
+    expect(page.locator(f'tr[data-window="{ids[0]}"]')).to_contain_text("周一至周三")
+    expect(page.locator(f'tr[data-window="{ids[1]}"]')).to_contain_text("轮班")
+    expect(page.locator(f'tr[data-window="{ids[1]}"]')).not_to_contain_text("周")
+    expect(page.locator(f'.schedule[data-schedule="{made["id"]}"]')).to_contain_text("2 个窗口在用")
+    with planned.client("dating") as client:
+        for window in ids:
+            client.patch(f"/api/windows/{window}/hours", {"schedule_id": None, "lunch_weekdays": []})
+        client.delete(f"/api/schedules/{made['id']}")
 
 
 def test_a_year_is_loaded_from_its_notice_with_the_lines_that_cannot_be_read(planned: RunningHall, page: Page) -> None:

@@ -7,11 +7,11 @@ import { openMinutes, overMidnight, weekFault, weekOf, weekRows, WEEKDAYS } from
 import { code, t } from "../i18n/index.ts";
 import { DataPage } from "../ui/data-page.ts";
 import { confirmed } from "../ui/dialog.ts";
-import { field, tick } from "../ui/form.ts";
+import { field, select, tick } from "../ui/form.ts";
 import { icon } from "../ui/icons.ts";
 import { periodsEditor } from "../ui/periods.ts";
 import { planHead } from "../ui/plan-head.ts";
-import { weekText } from "../ui/plan-words.ts";
+import { weekdaysText, weekText } from "../ui/plan-words.ts";
 import { define } from "../ui/view.ts";
 import { weekBar } from "../ui/week-bar.ts";
 
@@ -22,7 +22,11 @@ interface Data {
   missing: number[];
 }
 
+const DIFFERS = "?";
+
 class SchedulesPage extends DataPage<Data> {
+  #chosen = new Set<string>();
+
   protected async load(): Promise<Data> {
     const [schedules, windows, hall, years] = await Promise.all([
       api.get<{ schedules: Schedule[] }>("/api/schedules"),
@@ -160,14 +164,20 @@ class SchedulesPage extends DataPage<Data> {
   }
 
   #windows(data: Data, manage: boolean): TemplateResult {
+    const chosen = data.windows.filter((one) => this.#chosen.has(one.window_id));
     return html`<section class="card">
       <header>
         <h2>${t("schedules.windows")}</h2>
         <span class="count">${data.windows.length}</span>
         <span class="spring"></span>
         ${manage
-          ? html`<button type="button" class="ghost" data-action="many-windows" @click=${() => void this.#many(data)}>
-              ${t("schedules.many")}
+          ? html`<button
+              type="button"
+              data-action="edit-windows"
+              ?disabled=${chosen.length === 0}
+              @click=${() => void this.#hours(chosen, data.schedules)}
+            >
+              ${t("plans.edit_chosen")}${chosen.length > 0 ? ` (${chosen.length})` : ""}
             </button>`
           : ""}
       </header>
@@ -175,9 +185,25 @@ class SchedulesPage extends DataPage<Data> {
       <table class="table compact">
         <thead>
           <tr>
+            ${manage
+              ? html`<th class="pick">
+                  <input
+                    type="checkbox"
+                    aria-label=${t("plans.choose_all")}
+                    .checked=${chosen.length > 0 && chosen.length === data.windows.length}
+                    .indeterminate=${chosen.length > 0 && chosen.length < data.windows.length}
+                    @change=${(event: Event) => {
+                      const on = (event.target as HTMLInputElement).checked;
+                      this.#chosen = new Set(on ? data.windows.map((one) => one.window_id) : []);
+                      this.requestUpdate();
+                    }}
+                  />
+                </th>`
+              : ""}
             <th>${t("map.window")}</th>
             <th>${t("schedules.goes_by")}</th>
             <th>${t("schedules.lunch")}</th>
+            ${manage ? html`<th></th>` : ""}
           </tr>
         </thead>
         <tbody>
@@ -188,97 +214,91 @@ class SchedulesPage extends DataPage<Data> {
   }
 
   #window(one: WindowHours, schedules: readonly Schedule[], manage: boolean): TemplateResult {
-    const save = (hours: object): void => {
-      void this.change(() => api.patch(`/api/windows/${one.window_id}/hours`, hours), t("do.saved"));
-    };
-    const own = schedules.find((had) => had.id === one.schedule_id)?.name ?? t("schedules.hall");
+    const own = schedules.find((had) => had.id === one.schedule_id)?.name;
     return html`<tr data-window=${one.window_id}>
+      ${manage
+        ? html`<td class="pick">
+            <input
+              type="checkbox"
+              aria-label=${one.name}
+              .checked=${this.#chosen.has(one.window_id)}
+              @change=${() => {
+                if (!this.#chosen.delete(one.window_id)) this.#chosen.add(one.window_id);
+                this.requestUpdate();
+              }}
+            />
+          </td>`
+        : ""}
       <td>${one.name}</td>
-      <td>
-        ${manage
-          ? html`<select
-              aria-label=${t("schedules.goes_by")}
-              .value=${one.schedule_id ?? ""}
-              @change=${(event: Event) => save({ schedule_id: (event.target as HTMLSelectElement).value || null })}
+      <td>${own ?? html`<span class="dim">${t("schedules.hall")}</span>`}</td>
+      <td>${weekdaysText(one.lunch_weekdays) || html`<span class="dim">—</span>`}</td>
+      ${manage
+        ? html`<td class="actions">
+            <button
+              type="button"
+              class="ghost"
+              data-action="edit-window"
+              @click=${() => void this.#hours([one], schedules)}
             >
-              <option value="" ?selected=${one.schedule_id === null}>${t("schedules.hall")}</option>
-              ${schedules.map(
-                (had) => html`<option value=${had.id} ?selected=${had.id === one.schedule_id}>${had.name}</option>`,
-              )}
-            </select>`
-          : own}
-      </td>
-      <td>
-        ${manage
-          ? weekdayButtons(one.lunch_weekdays, (lunch_weekdays) => save({ lunch_weekdays }))
-          : one.lunch_weekdays.map((day) => code("weekday", String(day))).join(" ") || "—"}
-      </td>
+              ${t("do.edit")}
+            </button>
+          </td>`
+        : ""}
     </tr>`;
   }
 
-  async #many(data: Data): Promise<void> {
-    const form = { schedule_id: "", lunch: [] as number[], chosen: new Set<string>() };
+  /** The hours of one window or of several; what differs among them stays until something is chosen. */
+  async #hours(windows: readonly WindowHours[], schedules: readonly Schedule[]): Promise<void> {
+    const [first] = windows;
+    if (!first) return;
+    const lunches = new Set(windows.map((one) => one.lunch_weekdays.join()));
+    const owns = new Set(windows.map((one) => one.schedule_id ?? ""));
+    const form = {
+      schedule: owns.size > 1 ? DIFFERS : (first.schedule_id ?? ""),
+      lunch: lunches.size > 1 ? null : first.lunch_weekdays,
+    };
+    const change = (): object => ({
+      ...(form.schedule === DIFFERS ? {} : { schedule_id: form.schedule || null }),
+      ...(form.lunch === null ? {} : { lunch_weekdays: form.lunch }),
+    });
     await this.edit({
-      title: () => t("schedules.many"),
-      wide: true,
-      ready: () => form.chosen.size > 0,
-      act: () => t("schedules.many_save", { n: form.chosen.size }),
+      title: () =>
+        windows.length === 1
+          ? t("schedules.edit_window", { name: first.name })
+          : t("schedules.edit_windows", { n: windows.length }),
+      ready: () => Object.keys(change()).length > 0,
       save: async () => {
-        for (const id of form.chosen)
-          await api.patch(`/api/windows/${id}/hours`, {
-            schedule_id: form.schedule_id || null,
-            lunch_weekdays: form.lunch,
-          });
+        for (const one of windows) await api.patch(`/api/windows/${one.window_id}/hours`, change());
       },
       body: ({ redraw }) =>
-        html`<label class="field"
-            ><span>${t("schedules.goes_by")}</span>
-            <select
-              name="schedule"
-              @change=${(event: Event) => {
-                form.schedule_id = (event.target as HTMLSelectElement).value;
-              }}
-            >
-              <option value="">${t("schedules.hall")}</option>
-              ${data.schedules.map((one) => html`<option value=${one.id}>${one.name}</option>`)}
-            </select></label
-          >
+        html`${select(
+            t("schedules.goes_by"),
+            "schedule",
+            form.schedule,
+            [
+              ...(owns.size > 1 ? [{ value: DIFFERS, text: t("plans.differs") }] : []),
+              { value: "", text: t("schedules.hall") },
+              ...schedules.map((one) => ({ value: one.id, text: one.name })),
+            ],
+            (value) => {
+              form.schedule = value;
+              redraw();
+            },
+          )}
           <div class="field">
-            <span>${t("schedules.lunch")}</span>
-            ${weekdayButtons(form.lunch, (days) => {
+            <span>${t("schedules.lunch")}${form.lunch === null ? ` · ${t("plans.differs")}` : ""}</span>
+            ${weekdayButtons(form.lunch ?? [], (days) => {
               form.lunch = days;
               redraw();
             })}
             <small>${t("schedules.lunch_hint")}</small>
-          </div>
-          <fieldset class="field">
-            <legend>${t("schedules.which_windows")}</legend>
-            <div class="tick-grid">
-              ${data.windows.map((one) =>
-                tick(one.name, `window-${one.number}`, form.chosen.has(one.window_id), (on) => {
-                  if (on) form.chosen.add(one.window_id);
-                  else form.chosen.delete(one.window_id);
-                  redraw();
-                }),
-              )}
-            </div>
-          </fieldset>
-          <button
-            type="button"
-            class="ghost"
-            @click=${() => {
-              form.chosen = new Set(data.windows.map((one) => one.window_id));
-              redraw();
-            }}
-          >
-            ${t("schedules.all_windows")}
-          </button>`,
+          </div>`,
     });
   }
 }
 
 function weekdayButtons(days: readonly number[], change: (days: number[]) => void): TemplateResult {
-  return html`<span class="weekdays small">
+  return html`<span class="weekdays">
     ${WEEKDAYS.map(
       (day) =>
         html`<button
