@@ -95,7 +95,7 @@ class NameResolver:
 
     def _thread_ended(self) -> None:
         self._threads -= 1
-        if self._threads == 0 and not self._names.empty():
+        if not self._names.empty():  # also beside one that hangs
             self._threads += 1
             threading.Thread(target=self._work, name="names", daemon=True).start()
 

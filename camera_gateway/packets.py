@@ -131,7 +131,8 @@ class SourceSettings:
     read_timeout_s: float = 5.0
 
     def __repr__(self) -> str:
-        return f"SourceSettings(uri={self.uri!r}, transport={self.transport!r})"
+        host = self.uri.partition("://")[2].partition("/")[0]  # some makers put name and password into the path
+        return f"SourceSettings(host={host!r}, transport={self.transport!r})"
 
 
 class SourceFault(SunhallError):

@@ -169,7 +169,9 @@ class SourceChoice:
         if self._listener is None:
             return
         if self._may_change(fault):
-            log.info("engine_changed", extra={"fields": {"uri": self._settings.uri, "evidence": fault.evidence}})
+            # Not the URL: some makers put name and password into its path.
+            fields = {"host": self._settings.uri.partition("://")[2].partition("/")[0], "evidence": fault.evidence}
+            log.info("engine_changed", extra={"fields": fields})
             self._ours_said = fault.evidence
             self._begin(self.makers.libav(f"our engine: {fault.evidence}"))
             return

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from camera_gateway import name_resolver
 from camera_gateway.engine_shared import TRUST_ANY, TRUST_SYSTEM, granted, tls_context
 from camera_gateway.name_resolver import MOST_WAITING, NameResolver, Resolved
 from camera_gateway.neighbours import FRESH_S, Neighbours
@@ -113,6 +114,27 @@ def test_names_that_wait_are_bounded() -> None:
     go.set()
     turn_until(reactor, found, MOST_WAITING + 1)
     assert len(found) == MOST_WAITING + 1
+    reactor.close()
+
+
+def test_a_name_that_hangs_holds_up_no_other_when_the_second_thread_has_just_gone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(name_resolver, "_IDLE_S", 0.01)
+    reactor = Reactor(SystemClock())
+    go = threading.Event()
+    names = NameResolver(reactor, lambda host: ["10.0.0.1"] if host != "hangs" or go.wait(20) else [])
+    found: list[Resolved] = []
+    names.find("hangs", found.append)
+    names.find("first", found.append)
+    turn_until(reactor, found, 1)
+    while sum(thread.name == "names" for thread in threading.enumerate()) > 1:
+        SystemClock().sleep(0.005)  # it has gone, and the reactor has not heard of it yet
+    names.find("second", found.append)
+    turn_until(reactor, found, 2)
+    assert len(found) == 2
+    go.set()
+    turn_until(reactor, found, 3)
     reactor.close()
 
 

@@ -110,6 +110,16 @@ def test_a_device_that_ours_cannot_read_goes_to_libav_with_the_reason_shown(engi
     assert engines.read().info == SourceInfo(Engine.RTSP, "tcp", VideoCodec.H264)
 
 
+def test_the_log_names_the_host_and_not_the_url(engines: Engines, caplog: pytest.LogCaptureFixture) -> None:
+    """Some makers put name and password into the path."""
+    caplog.set_level("INFO")
+    engines.ours_opening = ODD
+    engines.read(SourceSettings("rtsp://10.0.0.9/user=admin&password=tangerine&channel=1"))
+    (told,) = (record for record in caplog.records if record.message == "engine_changed")
+    assert "tangerine" not in str(vars(told))
+    assert "10.0.0.9" in str(vars(told))
+
+
 def test_remembering_is_not_prolonged_by_each_session(engines: Engines) -> None:
     engines.ours_opening = ODD
     engines.read()
