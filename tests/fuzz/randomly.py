@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import argparse
 import random
-import time
 from functools import partial
 from pathlib import Path
 
+from storage.clock import SystemClock
 from tests.fuzz.findings import Findings
 from tests.fuzz.limits import limit_memory
 from tests.fuzz.targets import run
@@ -49,8 +49,9 @@ def main() -> None:
     chance, pieces = random.Random(options.seed), words(options.target)
     findings = Findings(partial(run, options.target), options.work / "found")
     corpus = [path.read_bytes() for path in sorted((options.work / "corpus").iterdir())]
-    fed, until = 0, time.monotonic() + options.seconds
-    while time.monotonic() < until:
+    clock = SystemClock()
+    fed, until = 0, clock.monotonic() + options.seconds
+    while clock.monotonic() < until:
         findings.take(mutate(chance, chance.choice(corpus), corpus, pieces))
         fed += 1
     print(f"stat::number_of_executed_units: {fed}")

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import argparse
 import random
-import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+from storage.clock import Clock, SystemClock
 from tests.fuzz.findings import LARGE, SLOW_PREFIX, Findings, allowed_ns, cost_ns
 from tests.fuzz.limits import limit_memory
 from tests.fuzz.targets import LONGEST, run
@@ -64,7 +64,7 @@ def _quiet(feed: Callable[[bytes], None], data: bytes) -> None:
         return
 
 
-def hunt(name: str, work: Path, seconds: float, chance: random.Random) -> int:
+def hunt(name: str, work: Path, seconds: float, chance: random.Random, clock: Clock) -> int:
     """How many inputs were fed."""
     feed = partial(run, name)
     timed = partial(_quiet, feed)
@@ -73,8 +73,8 @@ def hunt(name: str, work: Path, seconds: float, chance: random.Random) -> int:
         if not still_slow(timed, path.read_bytes()):
             path.unlink()
     inputs = [path.read_bytes() for path in sorted((work / "corpus").iterdir())]
-    fed, until = 0, time.monotonic() + seconds
-    while time.monotonic() < until:
+    fed, until = 0, clock.monotonic() + seconds
+    while clock.monotonic() < until:
         data = grows(partial(cost_ns, timed), stretched(chance, inputs, words(name)), LONGEST.get(name, LARGE))
         fed += len(_SHARES)
         if data is not None and still_slow(timed, data):
@@ -91,7 +91,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=None)
     options = parser.parse_args()
     limit_memory()
-    fed = hunt(options.target, options.work, options.seconds, random.Random(options.seed))
+    fed = hunt(options.target, options.work, options.seconds, random.Random(options.seed), SystemClock())
     print(f"stat::number_of_executed_units: {fed}")
 
 
