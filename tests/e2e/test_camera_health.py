@@ -40,6 +40,17 @@ def off_by(hall: RunningHall, seconds: int) -> Any:
     return None
 
 
+def test_an_administrator_chooses_what_reads_a_camera(hall: RunningHall, page: Page) -> None:
+    with hall.client(ADMINISTRATOR) as client:
+        camera = client.get("/api/cameras")["cameras"][0]
+    log_in(page, hall, ADMINISTRATOR, f"/cameras/{camera['id']}")
+    for value, words in (("libav", "备用引擎 libav"), ("", "内置 RTSP 引擎")):
+        page.locator('[data-action="engine"]').click()
+        page.locator('.dialog select[name="engine"]').select_option(value)
+        page.locator(".dialog button.primary").click()
+        expect(page.locator('[data-fact="engine"]').first).to_contain_text(words, timeout=60_000)
+
+
 def test_the_register_dialog_warms_the_desk_ahead_of_the_probe(hall: RunningHall, page: Page) -> None:
     log_in(page, hall, ADMINISTRATOR, "/cameras")
     with page.expect_response(lambda answer: answer.url.endswith("/api/devices/warm")) as warmed:
