@@ -6,7 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from camera_gateway.motion import LONGEST_S, MAX_DOCUMENT, MAX_SOURCES, MotionEvent, MotionTrigger, motion_events
+from camera_gateway.motion import (
+    LONGEST_S,
+    MAX_DOCUMENT,
+    MAX_SOURCES,
+    MAX_TAGS,
+    MotionEvent,
+    MotionTrigger,
+    motion_events,
+)
 from storage.clock import FakeClock
 
 POST_ROLL_S = 30.0
@@ -70,6 +78,7 @@ def test_an_initial_state_counts_and_a_deleted_property_is_over() -> None:
         b'<!DOCTYPE a [<!ENTITY b "Motion">]><a>&b;</a>',
         b"<a>" * 100 + b"Motion" + b"</a>" * 100,
         document(CELL, "IsMotion", "true", more="<tt:Pad>" + "x" * MAX_DOCUMENT + "</tt:Pad>"),
+        document(CELL, "IsMotion", "true", more="<tt:Pad/>" * MAX_TAGS),
         b"<a><Topic>Motion</Topic><NotificationMessage/></a>",
     ],
 )
