@@ -237,7 +237,7 @@ def test_a_description_that_cannot_be_read_is_a_matter_for_another_engine(stage:
 
 
 def test_a_mistake_of_our_parsers_costs_the_camera_that_showed_it_and_no_other(
-    stage: Stage, caplog: pytest.LogCaptureFixture
+    stage: Stage, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stage.play()
     session = stage.source._session
@@ -247,7 +247,7 @@ def test_a_mistake_of_our_parsers_costs_the_camera_that_showed_it_and_no_other(
         raise IndexError("index out of range")
 
     session.feed = mistaken
-    session.flush = mistaken  # what is left of a track half-way is no better
+    monkeypatch.setattr(session, "flush", mistaken)  # what is left of a track half-way is no better
     stage.picture()
     fault = stage.over()
     assert fault.reason is GapReason.NO_MEDIA
