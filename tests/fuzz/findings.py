@@ -13,6 +13,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 SLOW_PREFIX = "slow-"
+FATAL = "fatal-"
+"""Inputs that ended a process; named anew when they are mended."""
 LARGE = 256 * 1024
 _FIXED_NS = 150_000_000
 _LARGE_NS = 1_000_000_000

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import atheris
 
-from tests.fuzz.findings import Findings
+from tests.fuzz.findings import FATAL, Findings
 from tests.fuzz.words import write_dictionary
 
 INSTRUMENTED = ["camera_gateway", "console", "screen_capture", "storage", "deploy"]
@@ -45,7 +45,7 @@ def main() -> None:
         f"-max_len={longest}",
         f"-timeout={HANGS_S}",
         f"-rss_limit_mb={MEMORY_MB}",
-        f"-artifact_prefix={found}/fatal-",
+        f"-artifact_prefix={found}/{FATAL}",
         f"-dict={write_dictionary(options.target, options.work)}",
         "-print_final_stats=1",
         "-reload=0",

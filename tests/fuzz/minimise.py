@@ -16,6 +16,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, TypeAlias
 
+from tests.fuzz.findings import FATAL
 from tests.fuzz.limits import limit_memory
 from tests.fuzz.targets import CORPUS, GROWN, PACKED, read_entry, run
 
@@ -92,7 +93,7 @@ def minimise(name: str, work: Path) -> list[Path]:
     for path in sorted(folder.iterdir()):
         if path.name.startswith(GROWN):
             grown.append(path)
-        elif path.suffix != PACKED:
+        elif path.suffix != PACKED and not path.name.startswith(FATAL):
             covered |= steps.of(path.read_bytes())
     paths = sorted((*grown, *(work / "corpus").iterdir()), key=lambda path: path.stat().st_size)[:_MOST_INPUTS]
     inputs = {data: steps.of(data) for path in paths if len(data := read_entry(path)) <= LONGEST_GROWN}

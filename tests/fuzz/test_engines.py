@@ -10,7 +10,7 @@ import pytest
 
 from storage.clock import SystemClock
 from tests.bench import fuzz
-from tests.fuzz.findings import LARGE, Findings, allowed_ns
+from tests.fuzz.findings import FATAL, LARGE, Findings, allowed_ns
 from tests.fuzz.minimise import Steps, choose
 from tests.fuzz.randomly import mutate
 from tests.fuzz.stretch import grows, stretched
@@ -137,4 +137,4 @@ def test_a_process_that_fails_without_an_input_is_an_error(tmp_path: Path, monke
 
 def test_the_corpus_has_no_finding_of_an_engine_that_was_forgotten() -> None:
     """An input that ends a process stays out of the tree's corpus until it is mended and named for what it is."""
-    assert [path.name for path in CORPUS.glob("*/fatal-*")] == []
+    assert [path.name for path in CORPUS.glob(f"*/{FATAL}*")] == []
