@@ -24,7 +24,7 @@ from camera_gateway.packets import (
     SourceInfo,
     SourceSettings,
 )
-from camera_gateway.pre_roll import PreRoll
+from camera_gateway.pre_roll import PreRoll, PreRollMemory
 from camera_gateway.reactor import Reactor, Timer
 from camera_gateway.recorder.ports import SegmentSink, SinkFault
 from camera_gateway.recorder.segmenter import Segmenter
@@ -75,6 +75,7 @@ class IngestParts:
     new_source: Callable[[], PacketSource]
     pacer: Pacer
     segment_s: float
+    pre_rolls: PreRollMemory
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +115,7 @@ class StreamIngest:
         self._board = parts.board
         self._pacer = parts.pacer
         self._new_source = parts.new_source
+        self._pre_rolls = parts.pre_rolls
         self._segmenter = Segmenter(stream_id, sink, self._clock, parts.segment_s)
         self._pre_roll: PreRoll | None = None
         self._seen = parts.board.last_frame(stream_id)
@@ -149,7 +151,7 @@ class StreamIngest:
         if wanted_s <= 0:
             self._pre_roll = None
         elif self._pre_roll is None or self._pre_roll.seconds != wanted_s:
-            self._pre_roll = PreRoll(wanted_s)
+            self._pre_roll = PreRoll(wanted_s, self._pre_rolls)
 
     def stop(self, end: RunEnd, detail: str = "") -> None:
         """End the session and the run, for good."""

@@ -3,19 +3,38 @@
 from __future__ import annotations
 
 from collections import deque
+from weakref import WeakSet
 
 from camera_gateway.packets import AccessUnit
 
-MAX_BYTES = 32 << 20
-"""Of one stream. Over it the oldest group of pictures goes, and the recording begins later than wished."""
+
+class PreRollMemory:
+    """What all rings of a worker may hold together; each has an equal share. Lives in one reactor."""
+
+    def __init__(self, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
+        self._rings: WeakSet[PreRoll] = WeakSet()
+
+    def join(self, ring: PreRoll) -> None:
+        """A ring takes part as long as it lives."""
+        self._rings.add(ring)
+
+    @property
+    def share(self) -> int:
+        """Bytes that one ring may hold now."""
+        return self._max_bytes // max(len(self._rings), 1)
 
 
 class PreRoll:
-    """Whole groups of pictures that reach at least `seconds` back, within `max_bytes`."""
+    """Whole groups of pictures that reach at least `seconds` back, within its share of the memory.
 
-    def __init__(self, seconds: float, max_bytes: int = MAX_BYTES) -> None:
+    Over that the oldest group of pictures goes, and the recording begins later than wished.
+    """
+
+    def __init__(self, seconds: float, memory: PreRollMemory) -> None:
         self.seconds = seconds
-        self._max_bytes = max_bytes
+        self._memory = memory
+        memory.join(self)
         self._groups: deque[list[AccessUnit]] = deque()
         self._sizes: deque[int] = deque()
         self._bytes = 0
@@ -52,6 +71,6 @@ class PreRoll:
 
     def _too_much(self, unit: AccessUnit) -> bool:
         """Whether the groups after the oldest reach far enough, or the bytes are too many."""
-        if self._bytes > self._max_bytes:
+        if self._bytes > self._memory.share:
             return True
         return len(self._groups) > 1 and unit.arrival_s - self._groups[1][0].arrival_s >= self.seconds

@@ -68,12 +68,14 @@ class RecoveryTask:
         self._done = done
         self._always = always
         self._found: list[Found] | None = None  # None: nobody could look yet
+        self.looks = 0  # how often it has looked
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="recovery", daemon=True)
 
     def look(self, stop: threading.Event) -> None:
         """See what there is, waiting while the catalog is away: what is found later is this process's own."""
         while not stop.is_set():
+            self.looks += 1
             try:
                 self._found = self._recovery.find(self._plan.stream_ids())
             except (Unavailable, OSError) as error:

@@ -59,6 +59,7 @@ class RecordingSettings:
     reserve_mb: int = option(2048, "MB kept free on the volume; below it new recording is refused with an alarm")
     ring_mb: int = option(16, "MB that may wait for the disk, per stream, before a run ends as disk_slow")
     rings_mb: int = option(512, "MB that may wait for the disk in one worker, all streams together")
+    pre_rolls_mb: int = option(256, "MB of pictures kept in one worker before events, all cameras on standby together")
     forecast_alarm_h: float = option(24.0, "hours until the reserve is reached, as free space falls now: alarm")
 
 
@@ -177,6 +178,7 @@ def _positive(settings: GatewaySettings) -> None:
         "recording.sync_interval_s": settings.recording.sync_interval_s,
         "recording.ring_mb": settings.recording.ring_mb,
         "recording.rings_mb": settings.recording.rings_mb,
+        "recording.pre_rolls_mb": settings.recording.pre_rolls_mb,
         "recording.forecast_alarm_h": settings.recording.forecast_alarm_h,
         "transcode.linger_s": settings.transcode.linger_s,
     }

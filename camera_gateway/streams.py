@@ -150,10 +150,10 @@ class StreamSet:
         active, plan = self._active[stream_id], self.known.get(stream_id)
         if plan is None or not plan.device.enabled:
             self._end(stream_id, RunEnd.MAINTENANCE, "disabled" if plan else "retired")
-        elif _differs(active.plan, plan):
-            self._end(stream_id, RunEnd.MAINTENANCE, "settings changed")
         elif active.plan.connected and not self._wanted(plan):
             self._end(stream_id, RunEnd.PLAN, plan.reason)
+        elif _differs(active.plan, plan):
+            self._end(stream_id, RunEnd.MAINTENANCE, "settings changed")
         else:
             active.plan = plan
             self._perform(active)

@@ -17,7 +17,7 @@ from uuid import UUID
 from camera_gateway.board import AWAY, RECORDED, StateBoard, StreamState
 from camera_gateway.ingest import IngestParts, RecordSink
 from camera_gateway.loop_lag import LoopLag
-from camera_gateway.plan import DevicePlan, PlanSource
+from camera_gateway.plan import DevicePlan, PlanMode, PlanSource, StreamPlan
 from camera_gateway.recorder.disk import DiskHealth
 from camera_gateway.stats import DiskStats, StreamStats, WorkerStats
 from camera_gateway.streams import Reach, StreamSet
@@ -123,6 +123,7 @@ class Worker:
         self._alarms: dict[tuple[AlarmKind, str], bool] = {}
         self._disk_told_at: dict[AlarmKind, float] = {}
         self._plan_at = 0.0
+        self._plans: list[StreamPlan] = []
         self._slow_until_s = 0.0
         self._nudge = threading.Event()
         self._stopping = threading.Event()
@@ -207,12 +208,23 @@ class Worker:
             plans = self._plan.streams()
         except Unavailable as error:
             log.warning("plan_unreadable", extra={"fields": {"error": error.message}})
+            self._record_overdue()
             return
+        self._plans = plans
         edges = [plan.until_us for plan in plans if plan.until_us is not None]
         if edges:  # an edge of a plan is taken when it comes, not at the next look
             until_s = max(0, min(edges) - self._clock.now_us()) / US
             self._plan_at = min(self._plan_at, self._clock.monotonic() + until_s)
         self._reactor.call_threadsafe(lambda: self._streams.apply(plans))
+
+    def _record_overdue(self) -> None:
+        """While the catalog is away an edge of a plan may have passed: when in doubt, what rested is recorded."""
+        now_us = self._clock.now_us()
+        overdue = {plan.id for plan in self._plans if _may_record(plan) and (plan.until_us or now_us + 1) <= now_us}
+        if overdue:
+            plans = [replace(plan, mode=PlanMode.RECORD) if plan.id in overdue else plan for plan in self._plans]
+            log.warning("plan_edge_in_doubt", extra={"fields": {"streams": len(overdue)}})
+            self._reactor.call_threadsafe(lambda: self._streams.apply(plans))
 
     def _measure(self) -> None:
         """In the reactor's thread: a look at everything, which the link sends."""
@@ -272,14 +284,14 @@ class Worker:
         return answer
 
     def _update_alarms(self) -> None:
-        recorded = {key: plan for key, plan in self._streams.known.items() if plan.recorded}
-        states = {key: state for key, state in self._board.snapshot().items() if key in recorded}
+        plans = {key: plan for key, plan in self._streams.known.items() if plan.connected}
+        states = {key: state for key, state in self._board.snapshot().items() if key in plans}
         cameras: dict[UUID, list[StreamState]] = {}
         for stream_id, state in states.items():
-            cameras.setdefault(recorded[stream_id].channel_id, []).append(state)
+            cameras.setdefault(plans[stream_id].channel_id, []).append(_as_wanted(plans[stream_id], state))
         for channel_id, mine in cameras.items():
             self._update_camera_alarms(f"camera:{channel_id}", mine)
-        self._update_disk_alarms(list(states.values()))
+        self._update_disk_alarms([state for key, state in states.items() if plans[key].recorded])
 
     def _update_disk_alarms(self, states: list[StreamState]) -> None:
         """A slow disk is told before it costs anything, and for a while after it was slow last."""
@@ -301,7 +313,7 @@ class Worker:
                 self._alarm(kind, subject, False, "")
 
     def _update_camera_alarms(self, subject: str, states: list[StreamState]) -> None:
-        """By all recorded streams of a camera: one that is missing opens an alarm, and none may miss to close it."""
+        """By all connected streams of a camera: one that is missing opens an alarm, and none may miss to close it."""
         now_us, long_us = self._clock.now_us(), round(self._settings.offline_alarm_s * US)
         for state in states:
             if state.recording == GapReason.AUTHENTICATION.value:
@@ -323,3 +335,15 @@ def _disk_stats(health: DiskHealth) -> DiskStats:
     return DiskStats(
         health.queued_bytes, health.oldest_wait_s, health.open_files, health.last_sync_s, health.commit_backlog
     )
+
+
+def _may_record(plan: StreamPlan) -> bool:
+    return plan.planned and not plan.recorded and plan.device.enabled
+
+
+def _as_wanted(plan: StreamPlan, state: StreamState) -> StreamState:
+    """What counts for alarms: of a stream on standby, whether its camera is there and could be recorded."""
+    if plan.recorded or state.recording == RECORDED:
+        return state
+    ready = RECORDED if state.live is not LiveState.OFFLINE else state.live_cause
+    return replace(state, recording=ready, recording_cause=state.live_cause, recording_since_us=state.live_since_us)

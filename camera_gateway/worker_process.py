@@ -16,6 +16,7 @@ from camera_gateway.live.client import LiveClient, state_message
 from camera_gateway.objects import placement_of
 from camera_gateway.pacing import Pacer
 from camera_gateway.plan import DevicePlan
+from camera_gateway.pre_roll import PreRollMemory
 from camera_gateway.reactor import Reactor
 from camera_gateway.recorder.disk import DiskSettings, DiskWriter, FreeSpaceGuard, Placement
 from camera_gateway.recovery import Recovery
@@ -68,7 +69,10 @@ def run_worker(settings: GatewaySettings, index: int, stop: threading.Event) -> 
     disk = _disk(settings, placement, ingest, clock)
     disk.hold_rows()
     rescue = RecoveryTask(recovery, plan, leftovers, clock, disk.allow_rows, always=index == 0)
+    waiting = Pulse(lambda: rescue.looks, clock)  # a catalog that is away for long is no hanging process
+    waiting.start()
     rescue.look(stop)
+    waiting.stop()
     links: list[LiveClient] = []
 
     def link_of(worker: Worker) -> LiveClient:
@@ -101,8 +105,9 @@ def _disk(settings: GatewaySettings, placement: Placement, ingest: Ingest, clock
 def _parts(settings: GatewaySettings, clock: Clock) -> IngestParts:
     reactor = Reactor(clock)
     pacer = Pacer(reactor, settings.cameras.opening_at_once)
+    memory = PreRollMemory(settings.recording.pre_rolls_mb << 20)
     sources = Sources.of(reactor, engine_options(settings.cameras))
-    return IngestParts(reactor, StateBoard(clock), sources.new, pacer, settings.recording.segment_s)
+    return IngestParts(reactor, StateBoard(clock), sources.new, pacer, settings.recording.segment_s, memory)
 
 
 def _limits(settings: GatewaySettings, index: int, gateway_id: UUID) -> WorkerSettings:

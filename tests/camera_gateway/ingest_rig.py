@@ -12,6 +12,7 @@ from camera_gateway.ingest import Duty, IngestParts, StreamIngest
 from camera_gateway.pacing import Pacer
 from camera_gateway.packets import AccessUnit, SourceFault, SourceSettings
 from camera_gateway.plan import DevicePlan
+from camera_gateway.pre_roll import PreRollMemory
 from camera_gateway.reactor import Reactor
 from camera_gateway.tap import Tap
 from storage.clock import FakeClock
@@ -74,7 +75,9 @@ class IngestRig:
         self.sources: list[FakeSource] = []
         self.gate = DeviceGate(device_plan(), self.counts)
         self.events = FakeEvents()
-        parts = IngestParts(self.reactor, self.board, self._source, Pacer(self.reactor, 4), 60.0)
+        parts = IngestParts(
+            self.reactor, self.board, self._source, Pacer(self.reactor, 4), 60.0, PreRollMemory(64 << 20)
+        )
         self.stream_id = uuid4()
         self.ingest = StreamIngest(
             self.stream_id,

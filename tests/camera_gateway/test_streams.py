@@ -14,6 +14,7 @@ from camera_gateway.ingest import IngestParts
 from camera_gateway.pacing import Pacer
 from camera_gateway.packets import Engine, SourceFault, SourceInfo
 from camera_gateway.plan import DevicePlan, PlanMode, StreamPlan
+from camera_gateway.pre_roll import PreRollMemory
 from camera_gateway.reactor import Reactor
 from camera_gateway.streams import UNWATCHED_S, Reach, StreamSet
 from storage.clock import FakeClock
@@ -42,7 +43,9 @@ class Share:
     def __post_init__(self) -> None:
         self.reactor = Reactor(self.clock)
         self.board = StateBoard(self.clock)
-        parts = IngestParts(self.reactor, self.board, self._source, Pacer(self.reactor, 8), 60.0)
+        parts = IngestParts(
+            self.reactor, self.board, self._source, Pacer(self.reactor, 8), 60.0, PreRollMemory(64 << 20)
+        )
         self.streams = StreamSet(parts, self._sink, lambda _device: "", FakeCounts(), self.outlet, Reach())
         self._sent = 0
 
@@ -242,3 +245,14 @@ def test_an_orderly_stop_owns_what_follows_also_where_the_plan_rested() -> None:
     for plan in (resting, waiting):
         assert share.sinks[plan.id].events[-1][2:] == (GapReason.MAINTENANCE, "the gateway was stopped")
     assert share.sinks[recorded.id].ends == [RunEnd.STOPPED]
+
+
+def test_a_change_that_also_leaves_the_plan_ends_the_run_as_plan() -> None:
+    share = Share()
+    one = camera()
+    share.apply(one)
+    share.frames(30, one)
+    share.apply(replace(one, audio=True, mode=PlanMode.OFF, reason="outside_schedule: hall"))
+    assert share.sinks[one.id].ends == [RunEnd.PLAN]
+    assert share.recording(one) == GapReason.PLAN.value
+    assert share.sessions[0].closed

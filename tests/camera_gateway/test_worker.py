@@ -17,6 +17,7 @@ from camera_gateway.ingest import IngestParts
 from camera_gateway.pacing import Pacer
 from camera_gateway.packets import AccessUnit, SourceFault
 from camera_gateway.plan import DevicePlan, PlanMode, StreamPlan
+from camera_gateway.pre_roll import PreRollMemory
 from camera_gateway.reactor import Reactor
 from camera_gateway.recorder.disk import DiskSettings, DiskWriter
 from camera_gateway.worker import Worker, WorkerSettings
@@ -51,7 +52,7 @@ class Rig:
         self.disk = DiskWriter(settings, FolderPlacement(self.root / "placed"), self.archive, self.guard, self.clock)
         self.reactor = Reactor(self.clock)
         board = StateBoard(self.clock)
-        parts = IngestParts(self.reactor, board, self._source, Pacer(self.reactor, 2), 60.0)
+        parts = IngestParts(self.reactor, board, self._source, Pacer(self.reactor, 2), 60.0, PreRollMemory(64 << 20))
         limits = WorkerSettings(offline_alarm_s=0.0, disk_subject="gateway:test")
         self.worker = Worker(
             self.plan,
@@ -365,3 +366,27 @@ def test_states_name_streams_by_id(tmp_path: Path) -> None:
         rig.wait(lambda: any(one.id in states for states in rig.outlet.sent))
         assert rig.worker.roles == {one.id: "main"}
         assert isinstance(one.id, UUID)
+
+
+def test_a_camera_on_standby_that_is_away_is_an_alarm_though_it_is_not_recorded(tmp_path: Path) -> None:
+    rig = Rig(tmp_path, units("h264"), opening=AWAY)
+    one = replace(camera(), mode=PlanMode.STANDBY, reason="no_event")
+    rig.plan.plans = [one]
+    subject = (AlarmKind.CAMERA_OFFLINE, f"camera:{one.channel_id}")
+    with rig.running():
+        rig.wait(lambda: subject in rig.reports.open_alarms)
+        rig.opening = None
+        rig.wait(lambda: subject not in rig.reports.open_alarms)
+        assert rig.reports.last[one.id].recording == GapReason.PLAN.value
+
+
+def test_an_edge_that_passes_while_the_catalog_is_away_is_taken_in_doubt_as_the_begin(tmp_path: Path) -> None:
+    rig = Rig(tmp_path, units("h264"))
+    one = replace(camera(), mode=PlanMode.OFF, reason="outside_hours", until_us=rig.clock.now_us() + 3_000_000)
+    other = replace(camera(), mode=PlanMode.OFF, reason="plan_off")
+    rig.plan.plans = [one, other]
+    with rig.running():
+        rig.wait(lambda: rig.archive.gaps == [GapReason.PLAN] * 2)
+        rig.plan.unreadable = True
+        rig.wait(lambda: one.id in rig.reports.last and rig.reports.last[one.id].recording == RECORDED)
+        assert rig.reports.last[other.id].recording == GapReason.PLAN.value

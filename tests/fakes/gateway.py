@@ -95,8 +95,11 @@ class FakePlan:
     refusals: list[tuple[UUID, int]] = field(default_factory=list)
     successes: list[UUID] = field(default_factory=list)
     away: bool = False
+    unreadable: bool = False
 
     def streams(self) -> list[StreamPlan]:
+        if self.unreadable:
+            raise Unavailable("catalog_away", "the test took the catalog away")
         return list(self.plans)
 
     def authentication_failed(self, device_id: UUID, credential_version: int) -> None:
