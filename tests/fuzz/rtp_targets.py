@@ -128,7 +128,7 @@ def rtp_stream(data: bytes) -> None:
     demultiplexer = Demultiplexer(text)
     demultiplexer.bind(0, track.take)
     demultiplexer.bind(1, track.take_control)
-    size = data[0] * 8 + 1 if data and data[0] < 255 else _READ
+    size = max(data[0] * 8 + 1, len(data) // 2000) if data and data[0] < 255 else _READ
     for at in range(1, len(data), size):
         demultiplexer.feed(memoryview(data[at : at + size]), at, at / 1000)
     track.flush()

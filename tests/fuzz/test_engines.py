@@ -13,7 +13,7 @@ from tests.bench import fuzz
 from tests.fuzz.findings import FATAL, LARGE, Findings, allowed_ns
 from tests.fuzz.minimise import Steps, choose
 from tests.fuzz.randomly import mutate
-from tests.fuzz.stretch import grows, stretched
+from tests.fuzz.stretch import Costliest, Recipe, grows, invent, vary
 from tests.fuzz.targets import CORPUS, TARGETS, read_entry, run, seeds
 from tests.fuzz.words import words, write_dictionary
 
@@ -55,18 +55,28 @@ def _linear(data: bytes) -> int:
 
 
 def test_what_grows_with_the_square_is_seen_in_shorter_inputs() -> None:
-    costly = grows(_quadratic, bytes, LARGE)
+    _, costly = grows(_quadratic, bytes, LARGE)
     assert costly is not None
     assert _quadratic(costly) > allowed_ns(len(costly))
-    assert grows(_linear, bytes, LARGE) is None
+    assert grows(_linear, bytes, LARGE) == (_linear(bytes(LARGE // 16)), None)
 
 
-def test_stretched_inputs_are_as_long_as_asked() -> None:
-    chance = random.Random(1)
+def test_recipes_are_as_long_as_asked_and_vary() -> None:
+    chance, made = random.Random(1), set()
     for _ in range(200):
-        make = stretched(chance, [b"", b"abc", b"$\x00\x00\x04abcd" * 30], words("rtsp_session"))
-        assert len(make(16_384)) == 16_384
-        assert 0 < len(make(256 * 1024)) <= 256 * 1024
+        recipe = invent(chance, [b"", b"abc", b"$\x00\x00\x04abcd" * 30], words("rtsp_session"))
+        varied = vary(chance, recipe, words("rtsp_session"))
+        assert [len(recipe.of(16_384)), len(varied.of(256)), len(varied.of(0))] == [16_384, 256, 0]
+        made |= {recipe, varied}
+    assert len(made) > 300
+
+
+def test_the_costliest_recipes_are_varied() -> None:
+    costliest, chance = Costliest(), random.Random(1)
+    assert not costliest
+    for cost in range(100):
+        costliest.add(cost, Recipe(b"", bytes((cost,)), b""))
+    assert {costliest.one(chance).piece[0] for _ in range(500)} == set(range(88, 100))
 
 
 def test_few_inputs_reach_what_all_reach() -> None:
