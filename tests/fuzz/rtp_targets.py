@@ -119,7 +119,7 @@ def _compare_ways(media: MediaDescription, data: bytes) -> None:
 
 
 def rtp_stream(data: bytes) -> None:
-    """An interleaved stream, cut where its first byte says; 255: in pieces as large as reads are."""
+    """An interleaved stream, cut where its first byte says; from 128 on in pieces as large as reads are."""
     track, reader = _track(_H264), MessageReader()
 
     def text(view: memoryview) -> int:
@@ -128,7 +128,7 @@ def rtp_stream(data: bytes) -> None:
     demultiplexer = Demultiplexer(text)
     demultiplexer.bind(0, track.take)
     demultiplexer.bind(1, track.take_control)
-    size = max(data[0] * 8 + 1, len(data) // 2000) if data and data[0] < 255 else _READ
+    size = max(data[0] * 16 + 1, len(data) // 2000) if data and data[0] < 128 else _READ
     for at in range(1, len(data), size):
         demultiplexer.feed(memoryview(data[at : at + size]), at, at / 1000)
     track.flush()
