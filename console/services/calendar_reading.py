@@ -26,10 +26,13 @@ _WEEKDAYS = {"一": 1, "二": 2, "三": 3, "四": 4, "五": 5, "六": 6, "日": 
 _FESTIVAL = re.compile(r"(元旦|春节|除夕|清明节|劳动节|端午节|中秋节|国庆节)")
 _FULL = re.compile(r"(\d{4})\s*[-/.年]\s*(\d{1,2})\s*[-/.月]\s*(\d{1,2})\s*日?|(\d{4})(\d{2})(\d{2})(?!\d)")
 _DATE = re.compile(r"(?:(\d{4})\s*年\s*)?(\d{1,2})\s*月\s*(\d{1,2})\s*日|(?<![\d月])(\d{1,2})\s*日")
-_UNTIL = re.compile(r"\s*(?:至|到|[-~～—–]+)\s*$")
+_UNTIL = re.compile(r"\s*(?:至|到|[-~～—–])\s*$")
 _STANDS_FOR = re.compile(r"(?:按|同|as)\s*(?:周|星期|礼拜)?\s*([一二三四五六日天1-7])")
 _NOTE = re.compile(r"[（(][^（()）]*[）)]")
 _SEPARATORS = re.compile(r"[,，\t;；|]+")
+_GAP = re.compile(r"\s{2,}")
+_CODES_A_LINE = 3
+"""A line that was understood has at most these problems: another year, a conflict, too many."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +80,7 @@ def read_calendar(text: str, year: int) -> Reading:
         raise InvalidInput("calendar_long", f"at most {MOST_LINES} lines", most=MOST_LINES)
     reading = Reading()
     for number, line in enumerate(lines, start=1):
-        stripped = line.strip()
+        stripped = _GAP.sub(_one_of, line.strip())  # no pattern looks through a long gap from each of its places
         try:
             found = list(_row(stripped) if _FULL.match(stripped) else _notice(stripped, year))
         except _Unread as unread:
@@ -86,6 +89,11 @@ def read_calendar(text: str, year: int) -> Reading:
         for one in found:
             _take(reading, number, stripped, one, year)
     return reading
+
+
+def _one_of(gap: re.Match[str]) -> str:
+    """One character for many: a tab when one is among them, as it parts the columns of a table."""
+    return "\t" if "\t" in gap[0] else " "
 
 
 class _Unread(Exception):
@@ -107,7 +115,7 @@ def _take(reading: Reading, number: int, line: str, one: SpecialDay, year: int) 
         code = "too_many"
     if code:
         problem = Problem(number, line[:120], code)
-        if problem not in reading.problems:
+        if problem not in reading.problems[-_CODES_A_LINE:]:
             reading.problems.append(problem)
         return
     reading.days[one.day] = known or one

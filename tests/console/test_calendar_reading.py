@@ -8,7 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from console.services.calendar_reading import MOST_DAYS, checked_days, decode, read_calendar, stands_for
+from console.services.calendar_reading import (
+    MOST_BYTES,
+    MOST_DAYS,
+    MOST_LINES,
+    checked_days,
+    decode,
+    read_calendar,
+    stands_for,
+)
 from storage.errors import InvalidInput
 from storage.model import DayKind
 from storage.schedule import SpecialDay
@@ -102,6 +110,25 @@ def test_files_in_every_encoding_of_the_office() -> None:
     with pytest.raises(InvalidInput) as caught:
         decode(b" " * (256 * 1024 + 1))
     assert caught.value.code == "calendar_long"
+
+
+@pytest.mark.parametrize("line", ["1月1日{}x2日放假", "1月1日按{}x放假", "2026-01-01按{}x放假"])
+@pytest.mark.parametrize("filler", [" ", "\t", "-", " -", "按 "])
+def test_a_long_gap_in_a_line_does_not_hold_the_console_up(line: str, filler: str) -> None:
+    """Patterns that go through the gap from each of its places would take half an hour for one of these."""
+    long = line.format(filler * (MOST_BYTES // len(filler) // 2))
+    short = line.format(filler * 3)
+    assert days_of(long) == days_of(short)
+
+
+def test_many_days_of_other_years_are_one_problem_a_line() -> None:
+    text = "\n".join(["1999年1月1日至2月20日放假。" * 6] * MOST_LINES)
+    reading = read_calendar(text, 2026)
+    assert [problem.line for problem in reading.problems] == list(range(1, MOST_LINES + 1))
+
+
+def test_gaps_of_spaces_and_tabs_part_the_columns_of_a_table() -> None:
+    assert days_of("2026-10-01 \t  放假\t\t国庆节") == {"2026-10-01": ("holiday", 0, "国庆节")}
 
 
 @given(st.text(alphabet=st.sampled_from("0123456789年月日至-/,，。（）周五六上班放假国庆节 \n\t按"), max_size=80))
