@@ -24,6 +24,11 @@ from storage.schedule import missing_years
 CALENDAR = "calendar"
 
 
+def lock_plans(conn: Connection, hall_id: UUID) -> None:
+    """Let changes of plans wait for each other from here to the end of the transaction: they read before they write."""
+    lock_head(conn, hall_chain(hall_id, StreamKind.MAP), StreamKind.MAP)
+
+
 def log_plans(conn: Connection, hall_id: UUID, facts: Sequence[Mapping[str, Fact]]) -> None:
     """Append `plan` leaves to the hall's map chain: what was to be recorded can be proven like what was recorded."""
     chain = hall_chain(hall_id, StreamKind.MAP)

@@ -13,7 +13,7 @@ from console.services.access import Actor
 from console.services.audit_log import AuditLog, Detail
 from console.services.device_rows import recorded_roles
 from console.services.halls import hall_row
-from console.services.plan_log import log_plans, settle_missing_years
+from console.services.plan_log import lock_plans, log_plans, settle_missing_years
 from console.services.window_map import CAMERA, windows_now
 from storage.archive.catalog import Catalog
 from storage.archive.tables import account, channel, device, recording_plan, retention_class, schedule, stream
@@ -101,6 +101,7 @@ class Plans:
         _check_limits(given)
         with self.catalog.write() as conn:
             row = hall_row(conn)
+            lock_plans(conn, row.id)
             _check_references(conn, row.id, given)
             found = _found(conn, camera_ids)
             if version is not None and any((one["version"] or 0) != version for one in found):

@@ -14,7 +14,7 @@ from console.services.audit_log import AuditLog
 from console.services.hall import require_window
 from console.services.halls import hall_row
 from console.services.names import clean_name, natural_key
-from console.services.plan_log import note_change
+from console.services.plan_log import lock_plans, note_change
 from storage.archive.catalog import Catalog
 from storage.archive.plans import weekday_bits, weekdays_of
 from storage.archive.tables import recording_plan, schedule, schedule_period, service_window, window_hours
@@ -64,6 +64,7 @@ class Schedules:
         periods = None if wanted.periods is None else check_week(wanted.periods)
         with self.catalog.write() as conn:
             hall_id = hall_row(conn).id
+            lock_plans(conn, hall_id)  # the periods of two who change it at once would come together
             _require(conn, hall_id, schedule_id)
             values: dict[str, Any] = {}
             if wanted.name is not None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -116,6 +118,39 @@ def test_a_change_keeps_what_is_left_out_and_refuses_an_old_version(planned: Pla
     again = planned.plan(mode="event", on_motion=False, version=1).json()
     assert (again["post_roll_s"], again["on_motion"], again["version"]) == (60, False, 2)
     assert planned.manager.get(f"/api/cameras/{planned.cameras[0]}/plan").json() == again
+
+
+def test_of_two_who_change_a_plan_at_once_one_is_told(planned: Planned) -> None:
+    """Each has read the same version; on PostgreSQL nothing but a lock makes the second one wait."""
+    start = threading.Barrier(2)
+    managers = [planned.manager, planned.world.person("hall_admin")]
+
+    def change(number: int, version: int) -> str:
+        start.wait(10)
+        body = {"post_roll_s": 60 + number, "version": version}
+        answer = managers[number].patch(f"/api/cameras/{planned.cameras[0]}/plan", body).json()
+        return str(answer.get("error", {}).get("code", "changed"))
+
+    for version in range(3):  # the first one makes the row
+        with ThreadPoolExecutor(2) as pool:
+            assert sorted(pool.map(change, (0, 1), (version, version))) == ["changed", "plan_changed"]
+
+
+def test_the_periods_of_two_who_change_a_schedule_at_once_never_come_together(planned: Planned) -> None:
+    start = threading.Barrier(2)
+    managers = [planned.manager, planned.world.person("hall_admin")]
+    path = f"/api/schedules/{planned.schedule()['id']}"
+
+    def change(number: int) -> None:
+        start.wait(10)
+        periods = [{"weekday": day, "from_minute": 600 + number, "to_minute": 700} for day in range(1, 8)]
+        assert managers[number].patch(path, {"periods": periods}).status_code == 200
+
+    for _ in range(5):
+        with ThreadPoolExecutor(2) as pool:
+            list(pool.map(change, (0, 1)))
+        begins = [row.from_minute for row in planned.rows(tables.schedule_period)]
+        assert begins in ([600] * 7, [601] * 7)
 
 
 def test_stream_policies_choose_streams_and_the_default_brings_the_h264_substream(planned: Planned) -> None:
