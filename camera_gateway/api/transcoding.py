@@ -32,6 +32,8 @@ HANG_S = 12.0
 """A transcoder that has had something to do for so long and made nothing hangs, and is killed."""
 SLOT_S = 5.0
 """A recorded file waits so long for its turn before the caller is asked to come back."""
+STALL_S = 30.0
+"""A caller that takes nothing for so long, a laptop that was closed, loses its turn: its file ends early."""
 
 _PIECE = 64 << 10
 _PAUSES_S = (2.0, 5.0, 15.0, 30.0)
@@ -90,12 +92,17 @@ class Transcodes:
                 await self._slots.acquire()
         except TimeoutError as error:
             raise Unavailable(BUSY, "all transcoders are at work: try again") from error
+        turn = _Turn(self._slots)
         try:
             async with self.process("clip") as process, aclosing(_filtered(process, pieces)) as made:
                 async for piece in made:
-                    yield piece
+                    stalled = asyncio.get_running_loop().call_later(STALL_S, turn.lose, process)
+                    try:
+                        yield piece
+                    finally:
+                        stalled.cancel()
         finally:
-            self._slots.release()
+            turn.end()
 
     async def stop(self) -> None:
         """End all transcoders and wait."""
@@ -122,8 +129,10 @@ class Transcodes:
                 process.stdin.close()
             if process.returncode is None:
                 process.kill()
-            await process.wait()
-            self._hub.transcoders -= 1
+            try:
+                await process.wait()
+            finally:  # a request whose browser has left is cancelled at this wait again
+                self._hub.transcoders -= 1
 
     @asynccontextmanager
     async def slot(self, waiting: Callable[[], None]) -> AsyncIterator[None]:
@@ -148,6 +157,26 @@ class Transcodes:
         tile = self._tiles.get(derived)
         if tile is not None:
             tile.unwatched.set()
+
+
+class _Turn:
+    """A slot that is held, given back once."""
+
+    def __init__(self, slots: asyncio.Semaphore) -> None:
+        self._slots: asyncio.Semaphore | None = slots
+
+    def lose(self, process: Process) -> None:
+        """Its process is in others' way."""
+        if process.returncode is None:
+            process.kill()
+        log.warning("transcode_not_taken", extra={"fields": {"pid": process.pid}})
+        self.end()
+
+    def end(self) -> None:
+        """Give the slot back, unless that is done."""
+        slots, self._slots = self._slots, None
+        if slots is not None:
+            slots.release()
 
 
 class _Tile:

@@ -9,14 +9,16 @@ import os
 import signal
 import struct
 import sys
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import anyio
 import av
 import numpy as np
 import pytest
@@ -183,6 +185,46 @@ async def test_a_recorded_file_keeps_every_picture_at_its_place(b_frames: int) -
     times = sorted(unit.time - START + unit.offset for unit in made.units)
     assert [time for time, _ in seen] == times
     assert [stamp.counter if stamp else None for _, stamp in seen] == list(range(75))
+
+
+@pytest.mark.net
+async def test_a_browser_that_leaves_a_clip_leaves_no_transcoder_behind() -> None:
+    """The server cancels at every wait from then on, not once."""
+    made = footage().file()
+    never = threading.Event()
+
+    def slow() -> Iterator[bytes]:
+        yield made
+        never.wait(60)
+
+    async def read(shown: Tile, begun: asyncio.Event) -> None:
+        async for _ in shown.transcodes.convert(slow()):
+            begun.set()
+
+    async with tile() as shown:
+        begun = asyncio.Event()
+        async with anyio.create_task_group() as group:
+            group.start_soon(read, shown, begun)
+            await begun.wait()
+            asyncio.get_running_loop().call_later(0.3, never.set)
+            group.cancel_scope.cancel()
+        assert shown.hub.transcoders == 0
+        again = b"".join([piece async for piece in shown.transcodes.convert(iter([made]))])
+        assert len(strips(again)) == 75
+
+
+@pytest.mark.net
+async def test_a_clip_that_nobody_takes_loses_its_turn_to_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transcoding, "STALL_S", 0.2)
+    made = footage().file()
+    async with tile() as shown, aclosing(shown.transcodes.convert(iter([made]))) as stalled:
+        await anext(stalled)
+        again = b"".join([piece async for piece in shown.transcodes.convert(iter([made]))])
+        assert len(strips(again)) == 75
+        assert [piece async for piece in stalled if not piece] == [], "what is there still comes, and then the end"
+        assert shown.hub.transcoders == 0
+        again = b"".join([piece async for piece in shown.transcodes.convert(iter([made]))])
+        assert len(strips(again)) == 75, "its turn was given back once"
 
 
 @pytest.mark.net
