@@ -152,7 +152,7 @@ class Supervisor:
         log.error("child_ended", extra={"fields": {"child": child.name, "status": status, "restart_s": wait_s}})
 
     def _spawn(self, child: _Child) -> subprocess.Popen[bytes]:
-        # Two arenas: each ingest thread would otherwise keep a heap of its own.
+        # Two arenas: each thread would otherwise keep a heap of its own.
         child.beats, beating = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         environment = {**os.environ, "MALLOC_ARENA_MAX": "2", BEAT_VARIABLE: str(beating)}
         try:
